@@ -1,0 +1,156 @@
+import type { EdgeError } from '../core/errors.ts';
+import type { Measurement, Precision, Protocol } from '../core/evidence.ts';
+import type { Digest } from '../core/fingerprint.ts';
+import type { Tensor } from '../graph/ir.ts';
+
+/** A path on a device, always POSIX, relative to the device's edgeforge home unless it starts with '/'. */
+export type RemotePath = string & { readonly __remote?: unique symbol };
+/** A program and its arguments, never a shell string: quoting is the transport's business. */
+export type Command = readonly [program: string, ...args: string[]];
+export interface Finished {
+  readonly command: Command;
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Work on a device. Detached jobs survive a cut connection: log and exit code are files there. */
+export interface Job {
+  readonly words: Command;
+  readonly cwd?: RemotePath;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly log: RemotePath;
+  readonly produces: readonly RemotePath[];
+  readonly detach: boolean;
+  readonly limitMs: number;
+}
+
+export interface ExecOptions {
+  readonly signal?: AbortSignal;
+  readonly onLine?: (line: string, stream: 'stdout' | 'stderr') => void;
+  readonly limitMs?: number;
+  readonly input?: Uint8Array;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: RemotePath;
+}
+export interface PushReport {
+  readonly digest: Digest;
+  readonly bytes: number;
+  readonly sent: number;
+  readonly hashMs: number;
+  readonly transferMs: number;
+  readonly syncMs: number;
+}
+
+/** How commands and bytes reach a machine. Knows nothing of models. Every operation settles when the connection closes. */
+export interface Transport extends AsyncDisposable {
+  readonly name: string;
+  exec(command: Command, options?: ExecOptions): Promise<Finished>;
+  /** Runs a job, attached or detached-and-polled; re-attaches to one that already runs. */
+  run(job: Job, options?: ExecOptions): Promise<Finished>;
+  /** Content-addressed, resumable; returns where it lies on the device. Sends nothing where the digest is there. */
+  push(
+    local: string,
+    digest: Digest,
+    options?: { readonly signal?: AbortSignal; readonly onProgress?: (sent: number, total: number) => void },
+  ): Promise<{ readonly path: RemotePath; readonly report: PushReport }>;
+  fetch(remote: RemotePath, local: string, options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /** Bytes sent and received so far, the handshake apart. */
+  traffic(): { readonly sent: number; readonly received: number; readonly handshake: number };
+}
+
+/** What is known of a device. Identity facts enter fingerprints; the rest only measurements. */
+export interface Facts {
+  readonly deviceId: string;
+  readonly kind: 'jetson' | 'dgpu' | 'linux';
+  readonly architecture: 'x64' | 'arm64' | 'other';
+  readonly model: string;
+  readonly os: string;
+  readonly kernel: string;
+  readonly glibc?: string;
+  readonly cpu: { readonly model: string; readonly cores: number; readonly features: readonly string[] };
+  readonly memoryMB: number;
+  readonly freeDiskMB: number;
+  readonly home: string;
+  readonly l4t?: { readonly release: number; readonly revision: string };
+  readonly jetpack?: string;
+  readonly tensorrt?: string;
+  readonly cuda?: string;
+  readonly deepstream?: string;
+  readonly sm?: string;
+  readonly gpu?: string;
+  readonly powerMode?: string;
+  readonly at: string;
+}
+export type FactName = keyof Facts;
+/** Command and pure parser: how one thing about a device is learnt. */
+export interface Fact<T> {
+  readonly command: Command;
+  parse(finished: Finished): T;
+}
+
+/** A file that must lie on the device before a runtime works, by digest. `archive`: unpacked there into a folder named by digest. */
+export interface Payload {
+  readonly name: string;
+  readonly local: string;
+  readonly digest: Digest;
+  readonly archive: boolean;
+  readonly executable: boolean;
+}
+
+/** What to build from which artifacts. Paths are remote. */
+export interface EngineSpec {
+  readonly model: RemotePath;
+  readonly modelDigest: Digest;
+  readonly precision: Precision;
+  readonly batch: number;
+  readonly inputs: Readonly<Record<string, readonly number[]>>;
+  readonly calibration?: { readonly path: RemotePath; readonly digest: Digest };
+  readonly engine: RemotePath;
+  readonly threads: number;
+  readonly workspaceMiB?: number;
+  readonly dlaCore?: number;
+}
+/** What decides whether an engine is stale. Stored instead of the engine, which stays on its device. */
+export interface Passport {
+  readonly engine: { readonly path: RemotePath; readonly digest: Digest; readonly bytes: number };
+  readonly precision: Precision;
+  readonly modelDigest: Digest;
+  readonly calibrationDigest?: Digest;
+  readonly runtime: string;
+  readonly deviceId: string;
+  readonly sm?: string;
+  readonly l4t?: string;
+  readonly tensorrt?: string;
+  readonly words: Command;
+  readonly buildSeconds: number;
+  readonly notes: readonly string[];
+}
+export interface BuildProgress {
+  readonly done: number;
+  readonly total: number;
+  readonly message: string;
+}
+export type Failure = EdgeError;
+/** Tensors for the device's runner: one file of concatenated images per input, and how many. */
+export interface TensorSet {
+  readonly n: number;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+}
+
+/** What turns a spec into jobs and their output into values. Pure: touches no device itself. */
+export interface Runtime {
+  readonly name: 'tensorrt' | 'onnxruntime';
+  readonly needs: readonly FactName[];
+  /** Why this cannot work on this device, before anything is uploaded. */
+  refuse(spec: { readonly precision: Precision; readonly batch: number; readonly dlaCore?: number; readonly calibration: boolean }, facts: Facts): EdgeError | undefined;
+  payloads(facts: Facts): Promise<readonly Payload[]>;
+  build(spec: EngineSpec, facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
+  progress(line: string, state: BuildProgress): BuildProgress;
+  built(spec: EngineSpec, facts: Facts, finished: Finished, log: string): Passport | Failure;
+  bench(passport: Passport, protocol: Protocol, facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
+  measured(passport: Passport, protocol: Protocol, facts: Facts, finished: Finished, log: string): Measurement | Failure;
+  /** Runs n inputs (a raw little-endian float32 file, [n, …]) through the engine; writes outputs beside, one raw file each. */
+  infer(passport: Passport, input: RemotePath, n: number, outputFolder: RemotePath, facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
+  inferred(finished: Finished, files: ReadonlyMap<string, Uint8Array>): TensorSet | Failure;
+}
