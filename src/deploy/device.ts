@@ -45,8 +45,11 @@ export interface PushReport {
 /** How commands and bytes reach a machine. Knows nothing of models. Every operation settles when the connection closes. */
 export interface Transport extends AsyncDisposable {
   readonly name: string;
+  /** Digest of the host key (ssh) or of the machine id (local): two equal boards are two devices. */
+  readonly deviceId: Digest;
+  /** Runs words in the device's edgeforge home (~/.edgeforge); relative paths in words mean that folder. A non-zero exit code is a result, not an error. */
   exec(command: Command, options?: ExecOptions): Promise<Finished>;
-  /** Runs a job, attached or detached-and-polled; re-attaches to one that already runs. */
+  /** Runs a job, attached or detached-and-polled; re-attaches to one that already runs. `stdout` of the result is the job's whole log, both streams merged. */
   run(job: Job, options?: ExecOptions): Promise<Finished>;
   /** Content-addressed, resumable; returns where it lies on the device. Sends nothing where the digest is there. */
   push(
@@ -80,6 +83,13 @@ export interface Facts {
   readonly sm?: string;
   readonly gpu?: string;
   readonly powerMode?: string;
+  /** SoC (`tegra234`) and module part (`p3767-0005`) of a Jetson. */
+  readonly soc?: string;
+  readonly module?: string;
+  /** Absolute path of trtexec, where there is one. */
+  readonly trtexec?: string;
+  /** True where the processor is emulated: its times are graded `emulated`. */
+  readonly emulated: boolean;
   readonly at: string;
 }
 export type FactName = keyof Facts;
@@ -115,6 +125,9 @@ export interface EngineSpec {
 export interface Passport {
   readonly engine: { readonly path: RemotePath; readonly digest: Digest; readonly bytes: number };
   readonly precision: Precision;
+  readonly batch: number;
+  /** Input shapes as built, the batch included. */
+  readonly inputs: Readonly<Record<string, readonly number[]>>;
   readonly modelDigest: Digest;
   readonly calibrationDigest?: Digest;
   readonly runtime: string;
@@ -138,10 +151,18 @@ export interface TensorSet {
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
 
+/** One engine to measure and how. Entries of one job share warm-up, duration and rounds of their own protocol. */
+export interface BenchEntry {
+  readonly passport: Passport;
+  readonly protocol: Protocol;
+}
+
 /** What turns a spec into jobs and their output into values. Pure: touches no device itself. */
 export interface Runtime {
   readonly name: 'tensorrt' | 'onnxruntime';
   readonly needs: readonly FactName[];
+  /** Name and version as it stands in passports, evidence and fingerprints: `onnxruntime 1.30.0`, `tensorrt 10.3.0`. */
+  version(facts: Facts): string;
   /** Why this cannot work on this device, before anything is uploaded. */
   refuse(spec: { readonly precision: Precision; readonly batch: number; readonly dlaCore?: number; readonly calibration: boolean }, facts: Facts): EdgeError | undefined;
   payloads(facts: Facts): Promise<readonly Payload[]>;
@@ -150,6 +171,9 @@ export interface Runtime {
   built(spec: EngineSpec, facts: Facts, finished: Finished, log: string): Passport | Failure;
   bench(passport: Passport, protocol: Protocol, facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
   measured(passport: Passport, protocol: Protocol, facts: Facts, finished: Finished, log: string): Measurement | Failure;
+  /** Several engines in alternating rounds within one process, so that drift hits all of them alike; one protocol each (batches may differ). Absent: bench one by one. */
+  benchMany?(entries: readonly BenchEntry[], facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
+  measuredMany?(entries: readonly BenchEntry[], facts: Facts, finished: Finished, log: string): readonly Measurement[] | Failure;
   /** Runs n inputs (a raw little-endian float32 file, [n, …]) through the engine; writes outputs beside, one raw file each. */
   infer(passport: Passport, input: RemotePath, n: number, outputFolder: RemotePath, facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
   inferred(finished: Finished, files: ReadonlyMap<string, Uint8Array>): TensorSet | Failure;
