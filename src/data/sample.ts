@@ -28,3 +28,18 @@ export interface Manifest {
   readonly classes: readonly string[];
   readonly samples: readonly Sample[];
 }
+
+/** True for KITTI's mark of a region where objects stand unlabelled: it neither counts nor punishes, and is no class. */
+export const isIgnoredClass = (className: string): boolean => className.toLowerCase() === 'dontcare';
+
+/** A manifest from its samples (sorted by id), its classes read off them; DontCare is no class. `classes` fixes the list where a dataset states one. */
+export function manifestOf(task: Manifest['task'], root: string, samples: readonly Sample[], classes?: readonly string[]): Manifest {
+  const names = new Set<string>(classes ?? []);
+  if (classes === undefined)
+    for (const sample of samples) {
+      if (sample.className !== undefined) names.add(sample.className);
+      for (const object of sample.objects ?? []) if (!isIgnoredClass(object.className)) names.add(object.className);
+    }
+  const sorted = [...samples].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+  return { schemaVersion: 1, task, root, classes: classes ?? [...names].sort(), samples: sorted };
+}

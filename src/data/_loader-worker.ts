@@ -1,0 +1,51 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { asEdgeError, EdgeError } from '../core/errors.ts';
+import { openSampleWork, type SampleWork, type WorkResult, type WorkSettings } from './_sample-work.ts';
+
+/** One row to make: where in the shared buffer it goes. */
+export interface RowOrder {
+  readonly ticket: number;
+  readonly slot: number;
+  readonly row: number;
+  readonly work: SampleWork;
+}
+export type RowReply =
+  | { readonly ticket: number; readonly row: number; readonly result: WorkResult }
+  | {
+      readonly ticket: number;
+      readonly row: number;
+      readonly failure: { readonly code: EdgeError['code']; readonly message: string; readonly hint: string; readonly file?: string | undefined };
+    };
+export interface WorkerStart {
+  readonly settings: WorkSettings;
+  readonly slots: SharedArrayBuffer;
+  readonly rowsPerSlot: number;
+  readonly floatsPerRow: number;
+}
+
+/** A failure as plain data, since class and code do not survive the crossing. */
+export const failureOf = (error: unknown) => {
+  const { code, message, hint, where } = asEdgeError(error);
+  return { code, message, hint, file: where?.file };
+};
+export const errorOf = ({ code, message, hint, file }: ReturnType<typeof failureOf>): EdgeError => new EdgeError(code, message, { hint, ...(file ? { where: { file } } : {}) });
+
+// Also imported by the loader for its types and conversions; only a worker has a port and a start.
+const start = workerData as WorkerStart | null;
+if (parentPort && start?.settings && start.slots) {
+  const port = parentPort;
+  const make = openSampleWork(start.settings);
+  // One image at a time: two workers fill two cores, and memory stays one decoded image per worker.
+  let queue: Promise<void> = Promise.resolve();
+  port.on('message', ({ ticket, slot, row, work }: RowOrder) => {
+    queue = queue.then(async () => {
+      const at = (slot * start.rowsPerSlot + row) * start.floatsPerRow;
+      const out = new Float32Array(start.slots, at * 4, start.floatsPerRow);
+      try {
+        port.postMessage({ ticket, row, result: await make(work, out) } satisfies RowReply);
+      } catch (error) {
+        port.postMessage({ ticket, row, failure: failureOf(error) } satisfies RowReply);
+      }
+    });
+  });
+}
