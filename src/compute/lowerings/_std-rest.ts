@@ -1,0 +1,97 @@
+import { type Attributes, float, floatOf, int, ints, intsOf, type Node } from '../../graph/ir.ts';
+import { dimsOf, type EmitContext, words } from './_emit.ts';
+import { geometryOf } from './_geometry.ts';
+
+/** Axes of a batch norm's statistics: all but the channels. */
+const statisticsAxes = (dims: readonly number[]): number[] => dims.map((_, axis) => axis).filter(axis => axis !== 1);
+const perChannel = (dims: readonly number[]): number[] => [dims[1] ?? 1, ...dims.slice(2).map(() => 1)];
+
+/** onnxruntime's own training BatchNormalization: with momentum 0 its "running" outputs are the batch's mean and biased variance. */
+export function batchNormTrain(node: Node, { builder, types }: EmitContext): void {
+  const [x = '', gamma = '', beta = ''] = node.inputs;
+  const channels = dimsOf(types, gamma)[0] ?? 1;
+  // Two initializers of its own per node: onnxruntime writes outputs over shared ones and the statistics come out wrong.
+  const zeros = () => builder.weight(builder.fresh('low.zeros'), { dataType: 'float32', dims: [channels], data: new Float32Array(channels) });
+  const { ops } = words(builder);
+  ops('BatchNormalization', [x, gamma, beta, zeros(), zeros()], { training_mode: int(1), momentum: float(0), epsilon: float(floatOf(node, 'epsilon', 1e-5)) }, [
+    node.outputs[0],
+    node.outputs[1] || undefined,
+    node.outputs[2] || undefined,
+  ]);
+}
+
+/** dX = γ·s·(dY − mean(dY) − x̂·mean(dY·x̂)), dγ = Σ dY·x̂, dβ = Σ dY, with s = 1/sqrt(variance + ε) and x̂ = (x − mean)·s. */
+export function batchNormGrad(node: Node, { builder, types }: EmitContext): void {
+  const [dY = '', x = '', gamma = '', mean = '', variance = ''] = node.inputs;
+  const [dX, dGamma, dBeta] = node.outputs;
+  const dims = dimsOf(types, x);
+  const axes = statisticsAxes(dims);
+  const count = axes.reduce((product, axis) => product * (dims[axis] ?? 1), 1);
+  const { op, reshape, mean: average, mul, sub, inverseDeviation } = words(builder);
+  const wide = (value: string) => reshape(value, perChannel(dims));
+  const s = inverseDeviation(variance, floatOf(node, 'epsilon', 1e-5));
+  const centred = sub(x, wide(mean));
+  const slope = average(dY, axes);
+  const covariance = average(mul(dY, centred), axes);
+  const many = builder.constant(count);
+  if (dBeta) mul(slope, many, dBeta);
+  if (dGamma) mul(mul(covariance, s), many, dGamma);
+  if (!dX) return;
+  const inner = sub(sub(dY, wide(slope)), mul(centred, wide(mul(covariance, mul(s, s)))));
+  op('Mul', [inner, wide(mul(gamma, s))], {}, dX);
+}
+
+const windowAttributes = (node: Node, names: readonly string[]): Attributes =>
+  Object.fromEntries(names.flatMap(name => (node.attributes[name] ? [[name, node.attributes[name]]] : [])));
+
+/** The forward pool again, for its indices of the first maximum, and a scatter-add onto them. */
+export function maxPoolGrad(node: Node, { builder, types }: EmitContext): void {
+  const [dY = '', x = ''] = node.inputs;
+  const dims = dimsOf(types, x);
+  const size = dims.reduce((a, b) => a * b, 1);
+  const { op, ops, reshape } = words(builder);
+  const attributes = windowAttributes(node, ['kernel_shape', 'strides', 'pads', 'dilations', 'ceil_mode', 'auto_pad']);
+  const [, indices = ''] = ops('MaxPool', [x], attributes, [undefined, undefined]);
+  const zeros = op('ConstantOfShape', [builder.indices([size])]);
+  const scattered = op('ScatterElements', [zeros, reshape(indices, [-1]), reshape(dY, [-1])], { axis: int(0), reduction: { type: 'string', value: 'add' } });
+  reshape(scattered, dims, node.outputs[0]);
+}
+
+/** Every window gives its share dY/count to each of its elements: a depthwise transposed convolution with ones. */
+export function averagePoolGrad(node: Node, { builder, types }: EmitContext): void {
+  const [dY = ''] = node.inputs;
+  const shape = intsOf(node, 'input_shape') ?? [];
+  const g = geometryOf(node, shape, dimsOf(types, dY), intsOf(node, 'kernel_shape') ?? []);
+  const channels = shape[1] ?? 1;
+  const includesPads = node.attributes.count_include_pad?.value === 1;
+  const counts = ([0, 1] as const).map(axis =>
+    Array.from({ length: g.output[axis] }, (_, window) => {
+      const from = window * g.strides[axis] - g.begin[axis];
+      const last = includesPads ? g.input[axis] + g.end[axis] : g.input[axis];
+      const first = includesPads ? -g.begin[axis] : 0;
+      return Math.min(from + g.kernel[axis], last) - Math.max(from, first);
+    }),
+  );
+  const shares = (counts[0] ?? []).flatMap(v => (counts[1] ?? []).map(h => 1 / (v * h)));
+  const { op, mul } = words(builder);
+  const spare = ([0, 1] as const).map(axis => g.input[axis] - ((g.output[axis] - 1) * g.strides[axis] + g.kernel[axis] - g.begin[axis]));
+  op(
+    'ConvTranspose',
+    [mul(dY, builder.constant(shares, [1, 1, ...g.output])), builder.constant(new Float32Array(channels * g.kernel[0] * g.kernel[1]).fill(1), [channels, 1, ...g.kernel])],
+    {
+      kernel_shape: ints(g.kernel),
+      strides: ints(g.strides),
+      group: int(channels),
+      pads: ints([...g.begin, ...spare.map(s => Math.max(0, -s))]),
+      output_padding: ints(spare.map(s => Math.max(0, s))),
+    },
+    node.outputs[0],
+  );
+}
+
+/** dY where Y > 0. */
+export function reluGrad(node: Node, { builder }: EmitContext): void {
+  const [dY = '', y = ''] = node.inputs;
+  const { mul, positive } = words(builder);
+  mul(dY, positive(y), node.outputs[0]);
+}

@@ -1,0 +1,35 @@
+import { Builder } from '../../graph/builder.ts';
+import type { Graph, Node } from '../../graph/ir.ts';
+import { inferShapes } from '../../graph/shapes.ts';
+import type { Lowered } from '../lowering.ts';
+import type { EmitContext, Rule } from './_emit.ts';
+import { convGradInput, convGradWeight } from './_std-conv.ts';
+import { averagePoolGrad, batchNormGrad, batchNormTrain, maxPoolGrad, reluGrad } from './_std-rest.ts';
+
+/** The table: internal operators as standard ONNX, opset 17. */
+const rules: readonly Rule[] = [
+  { domain: 'edge', type: 'ConvGradInput', emit: convGradInput },
+  { domain: 'edge', type: 'ConvGradWeight', emit: convGradWeight },
+  { domain: 'edge', type: 'BatchNormTrain', emit: batchNormTrain },
+  { domain: 'edge', type: 'BatchNormGrad', emit: batchNormGrad },
+  { domain: 'edge', type: 'MaxPoolGrad', emit: maxPoolGrad },
+  { domain: 'edge', type: 'AveragePoolGrad', emit: averagePoolGrad },
+  { domain: 'edge', type: 'ReluGrad', emit: reluGrad },
+];
+
+/** The portable rule for a node, or undefined where the node already is portable. */
+export const stdRule = (node: Node): Rule | undefined => rules.find(rule => rule.type === node.type && rule.domain === node.domain);
+
+/** The portable lowering: every internal operator as standard ONNX, everything else untouched. Shapes must be concrete. */
+export function lowerStd(graph: Graph): Lowered {
+  const context: EmitContext = { builder: Builder.from({ ...graph, nodes: [], opsets: withoutInternal(graph.opsets) }), types: inferShapes(graph) };
+  for (const node of graph.nodes) {
+    const rule = stdRule(node);
+    if (rule) rule.emit(node, context);
+    else context.builder.nodes.push(node);
+  }
+  return { graph: context.builder.graph(), layouts: new Map() };
+}
+
+/** Opset imports without our internal domain, which no engine knows. */
+export const withoutInternal = (opsets: Graph['opsets']): Record<string, number> => Object.fromEntries(Object.entries(opsets).filter(([domain]) => domain !== 'edge'));
