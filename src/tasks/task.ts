@@ -63,7 +63,7 @@ export interface Task {
   decode(outputs: NamedTensors): readonly Prediction[];
   /** Scores predictions against truth, both in the same pixels. */
   score(predictions: readonly Prediction[], truth: readonly Annotation[]): Score;
-  /** Fraction of decisions on which two sets of predictions agree (for INT8 against FP32). */
+  /** Decisions on which two sets of predictions agree (for INT8 against FP32): `equal` of `n`, both counts. */
   agreement(a: readonly Prediction[], b: readonly Prediction[]): { readonly equal: number; readonly n: number };
 }
 
