@@ -1,0 +1,60 @@
+import { EdgeError } from '../core/errors.ts';
+import { type Graph, i64, intOf, type Node, type Tensor } from '../graph/ir.ts';
+
+/** Names for nameless nodes, scalars for the one-element bounds of Clip, a free batch in Reshape. Throws `operator-unsupported` on quantization nodes. */
+export function normalizedBackbone(graph: Graph): Graph {
+  const initializers = new Map(graph.initializers);
+  const batch = batchOf(graph);
+  const counts = new Map<string, number>();
+  const used = new Set(graph.nodes.map(node => node.name));
+  const nodes = graph.nodes.map(node => {
+    if (/^(?:Quantize|Dequantize|QLinear|Dynamic)|Integer$/.test(node.type))
+      throw new EdgeError('operator-unsupported', `The backbone holds the quantization node ${node.type} "${node.name || node.outputs[0]}"; quantized weights do not learn.`, {
+        hint: 'Use the float model, or dequantize it first; edgeforge quantizes after training.',
+      });
+    const named = node.name === '' || isTwice(graph, node) ? { ...node, name: freshName(node.type, counts, used) } : node;
+    return named.type === 'Clip' ? withScalarBounds(named, initializers) : named.type === 'Reshape' ? withFreeBatch(named, initializers, batch) : named;
+  });
+  return { ...graph, nodes, initializers };
+}
+
+const isTwice = (graph: Graph, node: Node): boolean => graph.nodes.findIndex(other => other.name === node.name) !== graph.nodes.indexOf(node);
+
+function freshName(type: string, counts: Map<string, number>, used: Set<string>): string {
+  for (;;) {
+    const count = (counts.get(type) ?? 0) + 1;
+    counts.set(type, count);
+    const name = `${type.toLowerCase()}_${count}`;
+    if (used.has(name)) continue;
+    used.add(name);
+    return name;
+  }
+}
+
+const batchOf = (graph: Graph): number | undefined => {
+  const dim = graph.inputs.find(input => !graph.initializers.has(input.name))?.type.dims[0];
+  return typeof dim === 'number' ? dim : undefined;
+};
+
+/** ONNX wants scalars as bounds; onnxruntime forgives [1], TensorRT does not. */
+function withScalarBounds(node: Node, initializers: Map<string, Tensor>): Node {
+  const inputs = node.inputs.map((name, i) => {
+    const tensor = i === 0 ? undefined : initializers.get(name);
+    if (tensor === undefined || tensor.dims.length === 0 || tensor.data.length !== 1) return name;
+    const scalar = `${name}/scalar`;
+    initializers.set(scalar, { ...tensor, dims: [] });
+    return scalar;
+  });
+  return { ...node, inputs };
+}
+
+/** A constant shape that starts with the file's fixed batch copies the batch instead (0). */
+function withFreeBatch(node: Node, initializers: Map<string, Tensor>, batch: number | undefined): Node {
+  const name = node.inputs[1] ?? '';
+  const tensor = initializers.get(name);
+  if (batch === undefined || intOf(node, 'allowzero', 0) !== 0 || !(tensor?.data instanceof BigInt64Array) || tensor.data[0] !== BigInt(batch) || tensor.data.length < 2)
+    return node;
+  const free = `${name}/free_batch`;
+  initializers.set(free, i64([0, ...Array.from(tensor.data.subarray(1), Number)]));
+  return { ...node, inputs: [node.inputs[0]!, free] };
+}
