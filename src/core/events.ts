@@ -14,7 +14,14 @@ export type RunEvent = { readonly time: string } & (
   | { readonly type: 'step-finished'; readonly step: string; readonly outcome: 'ran' | 'cached'; readonly milliseconds: number; readonly notes: readonly string[] }
   | { readonly type: 'step-failed'; readonly step: string; readonly code: string; readonly message: string; readonly hint: string }
   | { readonly type: 'step-skipped'; readonly step: string; readonly because: string }
-  | { readonly type: 'run-finished'; readonly ok: boolean; readonly exitCode: number; readonly out?: string }
+  | {
+      readonly type: 'run-finished';
+      readonly ok: boolean;
+      readonly exitCode: number;
+      readonly out?: string | undefined;
+      /** What ended the run outside any step. */
+      readonly error?: { readonly code: string; readonly message: string; readonly hint: string } | undefined;
+    }
 );
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 /** An event before the run's clock stamps it. */

@@ -15,11 +15,14 @@ export async function digestOfFile(path: string): Promise<Digest> {
   return hash.digest('hex') as Digest;
 }
 
-/** JSON with sorted keys: equal values have equal text. undefined members are left out; a number that JSON cannot carry throws. */
+/** JSON with sorted keys: equal values have equal text. undefined members are left out; what JSON cannot carry (NaN, a Map, a function) throws, for two of them would look equal. */
 export function canonical(value: unknown): string {
   if (typeof value === 'number' && !Number.isFinite(value)) throw new RangeError(`${value} has no canonical form.`);
-  if (value === null || typeof value !== 'object') return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(item => canonical(item ?? null)).join(',')}]`;
+  if (value === null || typeof value === 'number' || typeof value === 'string' || typeof value === 'boolean') return JSON.stringify(value);
+  if (typeof value !== 'object') throw new TypeError(`A ${typeof value} has no canonical form.`);
+  if (Array.isArray(value)) return `[${Array.from(value, item => canonical(item ?? null)).join(',')}]`;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) throw new TypeError(`A ${value.constructor?.name ?? 'strange object'} has no canonical form.`);
   const entries = Object.entries(value)
     .filter(([, item]) => item !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1));
