@@ -1,0 +1,73 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeAtomic } from '../core/atomic-file.ts';
+import { asEdgeError, EdgeError } from '../core/errors.ts';
+import type { Facts } from '../deploy/device.ts';
+import { type Device, openDevice } from '../deploy/open-device.ts';
+import { type Target, targetNamed } from '../deploy/targets.ts';
+import type { Project } from './project.ts';
+
+/** What planning knows of a device: its facts now, or the last ones and why it cannot be asked. */
+export interface KnownDevice {
+  readonly name: string;
+  readonly target: Target;
+  readonly facts: Facts;
+  readonly runtime: 'tensorrt' | 'onnxruntime';
+  readonly runtimeVersion: string;
+  readonly thisMachine: boolean;
+  /** Set where the device does not answer: facts are those of `facts.at`. */
+  readonly away?: EdgeError;
+}
+
+/** The devices of a project: each is opened once, when somebody needs it, and all are closed together. */
+export class DevicePool implements AsyncDisposable {
+  readonly #project: Project;
+  readonly #opened = new Map<string, Promise<Device>>();
+  readonly #print: ((line: string) => void) | undefined;
+
+  constructor(project: Project, options: { readonly print?: (line: string) => void } = {}) {
+    this.#project = project;
+    this.#print = options.print;
+  }
+
+  /** The connected device. Throws `device-unknown` or what kept it from being reached; a failure is remembered for the pool's life. */
+  open(name: string, signal?: AbortSignal): Promise<Device> {
+    const known = this.#opened.get(name);
+    if (known) return known;
+    const definition = this.#project.settings.devices[name];
+    if (!definition) {
+      const names = Object.keys(this.#project.settings.devices);
+      throw new EdgeError('device-unknown', `The project has no device "${name}"${names.length > 0 ? `; it has ${names.join(', ')}` : ''}.`, {
+        hint: `Add it under devices: in ${this.#project.file}.`,
+        where: { file: this.#project.file, path: 'devices' },
+      });
+    }
+    const opening = openDevice({ name, definition, project: this.#project.folder, ...(signal ? { signal } : {}), ...(this.#print ? { print: this.#print } : {}) });
+    opening.catch(() => {});
+    this.#opened.set(name, opening);
+    return opening;
+  }
+
+  /** What is known of the device for planning; asks it, or falls back on the facts of the last time. Throws where it was never reached. */
+  async know(name: string): Promise<KnownDevice> {
+    const file = join(this.#project.folder, '.edgeforge', 'devices', `${name}.json`);
+    try {
+      const { facts, target, runtime, thisMachine } = await this.open(name);
+      const known = { facts, target: target.name, runtime: runtime.name, runtimeVersion: runtime.version(facts), thisMachine };
+      await mkdir(join(file, '..'), { recursive: true });
+      await writeAtomic(file, JSON.stringify(known, null, 1));
+      return { ...known, name, target };
+    } catch (error) {
+      const away = asEdgeError(error);
+      const text = await readFile(file, 'utf8').catch(() => undefined);
+      if (text === undefined || away.code === 'project-invalid' || away.code === 'internal') throw away;
+      const last = JSON.parse(text) as Omit<KnownDevice, 'name' | 'target'> & { target: string };
+      return { ...last, name, target: targetNamed(last.target), away };
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const opening of this.#opened.values()) await opening.then(device => device[Symbol.asyncDispose]()).catch(() => {});
+    this.#opened.clear();
+  }
+}

@@ -1,0 +1,171 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { isMap, isScalar, LineCounter, type Node as YamlNode, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { EdgeError } from '../core/errors.ts';
+import { deviceDefinitionSchema } from '../deploy/registry.ts';
+import { preprocessSchema } from '../graph/network-info.ts';
+
+const precision = z.enum(['fp32', 'fp16', 'int8']);
+
+/** Where samples come from: exactly one source, and which of them validate. */
+const dataSchema = z.strictObject({
+  kitti: z.string().optional(),
+  voc: z.string().optional(),
+  coco: z.string().optional(),
+  folders: z.string().optional(),
+  /** Synthetic road scenes drawn by us. */
+  scenes: z
+    .strictObject({
+      train: z.int().positive().default(600),
+      validation: z.int().positive().default(150),
+      width: z.int().positive().default(480),
+      height: z.int().positive().default(288),
+      seed: z.int().default(7),
+    })
+    .optional(),
+  /** A fraction (TLT's rule: the first of the sorted names validate), or the subfolders `train`/`val` by name. */
+  validation: z.union([z.number().gt(0).lt(1), z.strictObject({ train: z.string(), val: z.string() })]).default(0.2),
+  split: z.enum(['tlt', 'stratified']).default('tlt'),
+  seed: z.int().default(42),
+});
+
+const modelSchema = z.strictObject({
+  /** TLT spec text: architecture, training, augmentation, evaluation. */
+  spec: z.string(),
+  /** Our own extensions: a thinner network and the initial bias of the coverage head. */
+  width: z.number().gt(0).max(1).optional(),
+  coverageBias: z.number().optional(),
+  /** Any ONNX classifier as the backbone, up to the value `cut`. */
+  onnx: z.string().optional(),
+  cut: z.string().optional(),
+  preprocess: preprocessSchema.optional(),
+  freezeLayers: z.int().nonnegative().optional(),
+  headLearningRate: z.number().positive().optional(),
+});
+
+const pruneSchema = z.strictObject({
+  keepMacs: z.number().gt(0).max(1).optional(),
+  keepParameters: z.number().gt(0).max(1).optional(),
+  threshold: z.number().min(0).optional(),
+  normalizer: z.enum(['max', 'L2', 'off']).optional(),
+  equalization: z.enum(['union', 'intersection', 'arithmetic_mean', 'geometric_mean']).optional(),
+  granularity: z.int().positive().optional(),
+  minFilters: z.int().positive().optional(),
+  excluded: z.array(z.string()).optional(),
+});
+
+export const projectSchema = z.strictObject({
+  task: z.enum(['detectnet_v2', 'classification']),
+  data: dataSchema,
+  model: modelSchema,
+  prune: pruneSchema.optional(),
+  retrain: z.strictObject({ spec: z.string() }).optional(),
+  export: z
+    .strictObject({
+      precisions: z.array(precision).nonempty().default(['fp32', 'fp16', 'int8']),
+      /** A calibration recipe; `entropy` etc. name the ones that come with edgeforge. */
+      calibration: z.string().default('entropy'),
+      keyFile: z.string().optional(),
+      deepstream: z.string().default('6.3'),
+    })
+    .prefault({}),
+  benchmark: z
+    .strictObject({
+      warmUpMs: z.int().nonnegative().default(500),
+      durationMs: z.int().positive().default(2000),
+      minIterations: z.int().positive().default(50),
+      rounds: z.int().positive().default(5),
+      batch: z.array(z.int().positive()).nonempty().default([1]),
+      threads: z.int().positive().default(2),
+      /** Validation images that the device sees. */
+      images: z.int().positive().default(200),
+    })
+    .prefault({}),
+  gate: z.strictObject({ dropPoints: z.number().nonnegative().default(1) }).prefault({}),
+  devices: z.record(z.string().regex(/^[a-z0-9][a-z0-9-]*$/), deviceDefinitionSchema).default({}),
+});
+export type ProjectFile = z.output<typeof projectSchema>;
+
+/** A project: its folder, its file, and what that file says. */
+export interface Project {
+  readonly folder: string;
+  readonly file: string;
+  readonly settings: ProjectFile;
+}
+
+export const projectFileName = 'edgeforge.yaml';
+
+/** The project in `folder`, or the nearest one upwards from `cwd`. Throws `project-invalid` with file, line and path of each mistake. */
+export function openProject({ folder, cwd = process.cwd() }: { readonly folder?: string | undefined; readonly cwd?: string } = {}): Project {
+  const found = folder === undefined ? findUpwards(cwd) : resolve(cwd, folder);
+  const file = found === undefined ? undefined : join(found, projectFileName);
+  if (found === undefined || file === undefined || !existsSync(file)) {
+    throw new EdgeError('file-missing', `There is no ${projectFileName} in ${folder === undefined ? `${cwd} or above it` : found}.`, {
+      hint: 'Make a project with: edgeforge init',
+      where: { file: projectFileName },
+    });
+  }
+  return { folder: found, file, settings: parseProject(readFileSync(file, 'utf8'), file) };
+}
+
+function findUpwards(folder: string): string | undefined {
+  for (let at = resolve(folder); ; at = dirname(at)) {
+    if (existsSync(join(at, projectFileName))) return at;
+    if (dirname(at) === at) return undefined;
+  }
+}
+
+/** Checks and completes a project file's text. */
+export function parseProject(text: string, file = projectFileName): ProjectFile {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: true });
+  const [syntax] = document.errors;
+  if (syntax) {
+    const line = syntax.linePos?.[0].line;
+    throw new EdgeError('project-invalid', `${file}${line ? `:${line}` : ''}: ${syntax.message.split('\n')[0]}`, { hint: 'Correct the YAML and run the same command again.', where: { file, ...(line ? { line } : {}) } });
+  }
+  const parsed = projectSchema.safeParse(document.toJS({ maxAliasCount: 100 }));
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const path = (issue?.path ?? []).map(String);
+    const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
+    const line = lineOf(document.contents, unknown === undefined ? path : [...path, unknown], lines);
+    const message = unknown === undefined ? issue?.message : `unknown setting "${unknown}"`;
+    throw new EdgeError('project-invalid', `${file}${line ? `:${line}` : ''}: ${path.join('.') || 'the file'}: ${message}.`, {
+      hint: `Correct ${[...path, ...(unknown ? [unknown] : [])].join('.') || 'the file'}; the settings stand in the README.`,
+      where: { file, ...(line ? { line } : {}), path: path.join('.') },
+      cause: parsed.error,
+    });
+  }
+  return checked(parsed.data, file);
+}
+
+function checked(settings: ProjectFile, file: string): ProjectFile {
+  const refuse = (message: string, hint: string): never => {
+    throw new EdgeError('project-invalid', `${file}: ${message}`, { hint, where: { file } });
+  };
+  const sources = (['kitti', 'voc', 'coco', 'folders', 'scenes'] as const).filter(name => settings.data[name] !== undefined);
+  if (sources.length !== 1) refuse(`data names ${sources.length === 0 ? 'no source' : sources.join(' and ')}.`, 'Name exactly one of kitti, voc, coco, folders, scenes.');
+  if (settings.task === 'classification' && sources[0] !== 'folders') refuse(`classification learns from folders, not from ${sources[0]}.`, 'Set data: {folders: PATH}.');
+  if (settings.task === 'detectnet_v2' && sources[0] === 'folders') refuse('detectnet_v2 needs boxes; folders have none.', 'Set data: {kitti: PATH}, {voc: PATH} or {coco: PATH}.');
+  const { prune } = settings;
+  if (prune && ['keepMacs', 'keepParameters', 'threshold'].filter(name => prune[name as 'threshold'] !== undefined).length > 1) {
+    refuse('prune names more than one goal.', 'Keep one of keepMacs, keepParameters, threshold.');
+  }
+  if (settings.retrain && !prune) refuse('retrain without prune.', 'Add prune: {keepMacs: 0.5}, or remove retrain.');
+  return settings;
+}
+
+function lineOf(root: unknown, path: readonly string[], lines: LineCounter): number | undefined {
+  let [node, line] = [root, undefined as number | undefined];
+  for (const key of path) {
+    if (!isMap(node)) break;
+    const found = node.items.find(item => isScalar(item.key) && String(item.key.value) === key);
+    if (!found) break;
+    const range = (found.key as YamlNode).range;
+    if (range) line = lines.linePos(range[0]).line;
+    node = found.value;
+  }
+  return line;
+}

@@ -1,0 +1,54 @@
+import { writeFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { sqnr } from '../../compress/compare.ts';
+import type { Precision } from '../../core/evidence.ts';
+import { defineStep } from '../../core/recipe.ts';
+import type { NamedTensors, Score } from '../../tasks/task.ts';
+import { openTask, taskPlanSchema } from '../task-plan.ts';
+import { readTensorFolder } from '../tensor-folder.ts';
+
+/** How well one artifact does on the device that runs it, and how far it is from FP32 there. */
+export interface DeviceScore {
+  readonly precision: Precision;
+  readonly score: Score;
+  /** Fraction of decisions equal to those of FP32 on the same device and images. */
+  readonly agreement?: { readonly equal: number; readonly n: number };
+  /** Of all raw outputs against FP32's, in dB; absent for FP32 itself and where the outputs are bit-equal. */
+  readonly sqnrDb?: number;
+}
+
+/** Decodes and scores the raw outputs that a device returned, FP32 first; the host's own code, the same for every precision. */
+export const accuracyStep = defineStep({
+  name: 'accuracy',
+  version: 1,
+  config: z.strictObject({ task: taskPlanSchema, precisions: z.array(z.enum(['fp32', 'fp16', 'int8'])) }),
+  inputs: { images: 'tensors', outputs: 'tensors[]' },
+  outputs: { scores: 'score' },
+  async run({ config, inputs, outputs, log }) {
+    const { annotations = [], n } = await readTensorFolder(inputs.images);
+    const task = openTask(config.task);
+    const truth = annotations.slice(0, n);
+    const scores: DeviceScore[] = [];
+    let reference: { readonly values: NamedTensors; readonly predictions: ReturnType<typeof task.decode> } | undefined;
+    for (const [i, precision] of config.precisions.entries()) {
+      const { values } = await readTensorFolder(inputs.outputs[i] as string);
+      const predictions = task.decode(values);
+      const score = task.score(predictions, truth);
+      log('info', `${precision}: ${score.metric} ${score.value.toFixed(4)} on ${score.n} images`);
+      if (precision === 'fp32') reference = { values, predictions };
+      const distance = reference && precision !== 'fp32' ? sqnrOf(reference.values, values) : Number.POSITIVE_INFINITY;
+      scores.push({
+        precision,
+        score,
+        ...(reference && precision !== 'fp32' ? { agreement: task.agreement(reference.predictions, predictions) } : {}),
+        ...(Number.isFinite(distance) ? { sqnrDb: distance } : {}),
+      });
+    }
+    await writeFile(outputs.scores, JSON.stringify(scores));
+  },
+});
+
+/** The worst output's SQNR: a network is as good as its weakest head. */
+function sqnrOf(reference: NamedTensors, other: NamedTensors): number {
+  return Math.min(...[...reference].map(([name, tensor]) => sqnr(tensor.data as Float32Array, (other.get(name)?.data ?? []) as Float32Array)));
+}

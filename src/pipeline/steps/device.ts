@@ -1,0 +1,116 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Measurement } from '../../core/evidence.ts';
+import { defineStep } from '../../core/recipe.ts';
+import type { EngineSpec, Passport } from '../../deploy/device.ts';
+import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile } from '../../deploy/work.ts';
+import { readOnnx } from '../../formats/onnx.ts';
+import type { DevicePool } from '../device-pool.ts';
+import { readTensorIndex, writeTensorFolder } from '../tensor-folder.ts';
+
+/** What of a device enters fingerprints: two equal boards are two devices, temperature and load are not identity. */
+export const identitySchema = z.strictObject({
+  device: z.string(),
+  /** How it is reached now: not identity. */
+  name: z.string(),
+  machine: z.string().optional(),
+  sm: z.string().optional(),
+  l4t: z.string().optional(),
+  runtime: z.string(),
+});
+export type DeviceIdentity = z.infer<typeof identitySchema>;
+
+const identityOf = ({ name: _, machine: __, ...identity }: DeviceIdentity) => identity;
+/** One thing at a time on a device; and nothing is measured while this machine trains, where the device is this machine. */
+const resourcesOf = ({ device, machine }: DeviceIdentity): string[] => [`device:${device}`, ...(machine === undefined ? [] : [`cpu:${machine}`])];
+
+/** The steps that work on devices, over one pool of connections. */
+export function deviceSteps(pool: DevicePool) {
+  const build = defineStep({
+    name: 'build',
+    version: 1,
+    config: z.strictObject({ identity: identitySchema, precision: z.enum(['fp32', 'fp16', 'int8']), batch: z.int().positive(), threads: z.int().positive(), engine: z.string() }),
+    inputs: { onnx: 'onnx', cache: 'calibration-cache?' },
+    outputs: { passport: 'passport' },
+    identity: ({ identity, ...rest }) => ({ ...rest, identity: identityOf(identity) }),
+    exclusive: ({ identity }) => resourcesOf(identity),
+    async recall({ config, outputs, signal }) {
+      const passport = await readPassport(outputs.passport);
+      const [there] = await enginesThere(await pool.open(config.identity.name, signal), [passport]);
+      return there ? 'valid' : 'gone';
+    },
+    async run({ config, inputs, digests, outputs, signal, progress, log, note }) {
+      const device = await pool.open(config.identity.name, signal);
+      const graph = readOnnx(await readFile(inputs.onnx));
+      const shapes = Object.fromEntries(graph.inputs.map(input => [input.name, input.type.dims.map((dim, axis) => (axis === 0 ? config.batch : Number(dim)))]));
+      const model = await pushFile(device, inputs.onnx, { signal });
+      const calibration = inputs.cache === undefined ? undefined : await pushFile(device, inputs.cache, { signal });
+      const spec: EngineSpec = {
+        model: model.path,
+        modelDigest: digests.onnx,
+        precision: config.precision,
+        batch: config.batch,
+        inputs: shapes,
+        engine: config.engine,
+        threads: config.threads,
+        ...(calibration && digests.cache ? { calibration: { path: calibration.path, digest: digests.cache } } : {}),
+      };
+      const passport = await buildEngine(device, spec, { signal, onProgress: ({ done, total, message }) => (progress(done, total, {}, 'stages'), log('info', message)) });
+      for (const text of passport.notes) note(text);
+      await writeFile(outputs.passport, JSON.stringify(passport));
+    },
+  });
+
+  const benchmark = defineStep({
+    name: 'benchmark',
+    version: 1,
+    config: z.strictObject({
+      identity: identitySchema,
+      protocol: z.strictObject({
+        warmUpMs: z.number(),
+        durationMs: z.number(),
+        minIterations: z.number(),
+        rounds: z.number(),
+        threads: z.number(),
+      }),
+    }),
+    inputs: { passports: 'passport[]' },
+    outputs: { measurements: 'measurement' },
+    identity: ({ identity, ...rest }) => ({ ...rest, identity: identityOf(identity) }),
+    exclusive: ({ identity }) => resourcesOf(identity),
+    async run({ config, inputs, outputs, signal, progress, log }) {
+      const device = await pool.open(config.identity.name, signal);
+      const passports = await Promise.all(inputs.passports.map(readPassport));
+      const entries = passports.map(passport => ({ passport, protocol: { ...config.protocol, batch: passport.batch } }));
+      const measurements: readonly Measurement[] = await benchEngines(device, entries, {
+        signal,
+        onProgress: ({ done, total, message }) => (progress(done, total, {}, 'rounds'), log('info', message)),
+      });
+      await writeFile(outputs.measurements, JSON.stringify(measurements));
+    },
+  });
+
+  const infer = defineStep({
+    name: 'infer',
+    version: 1,
+    config: z.strictObject({ identity: identitySchema }),
+    inputs: { passport: 'passport', tensors: 'tensors' },
+    outputs: { tensors: 'tensors' },
+    identity: ({ identity }) => identityOf(identity),
+    exclusive: ({ identity }) => resourcesOf(identity),
+    async run({ config, inputs, outputs, signal, progress }) {
+      const device = await pool.open(config.identity.name, signal);
+      const { n, tensors } = await readTensorIndex(inputs.tensors);
+      const [input] = Object.values(tensors);
+      const result = await inferOnDevice(device, await readPassport(inputs.passport), join(inputs.tensors, input?.file ?? ''), n, {
+        signal,
+        onProgress: ({ done, total }) => progress(done, total, {}, 'images'),
+      });
+      await writeTensorFolder(outputs.tensors, result.n, result.tensors);
+    },
+  });
+  return { build, benchmark, infer };
+}
+
+const readPassport = async (path: string): Promise<Passport> => JSON.parse(await readFile(path, 'utf8')) as Passport;

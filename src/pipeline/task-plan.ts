@@ -1,0 +1,15 @@
+import { z } from 'zod';
+import { classificationSettingsSchema, openClassification } from '../tasks/classification.ts';
+import { openDetectnet } from '../tasks/detectnet.ts';
+import { detectnetSettingsSchema } from '../tasks/detectnet-settings.ts';
+import type { Task } from '../tasks/task.ts';
+
+/** A task and its settings as plain JSON, so that they can enter fingerprints and child processes. */
+export const taskPlanSchema = z.discriminatedUnion('name', [
+  z.strictObject({ name: z.literal('detectnet_v2'), settings: detectnetSettingsSchema }),
+  z.strictObject({ name: z.literal('classification'), settings: classificationSettingsSchema }),
+]);
+export type TaskPlan = z.output<typeof taskPlanSchema>;
+
+/** The task that a plan describes. */
+export const openTask = (plan: TaskPlan): Task => (plan.name === 'detectnet_v2' ? openDetectnet(plan.settings) : openClassification(plan.settings));
