@@ -1,0 +1,47 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import ssh2 from 'ssh2';
+import { startServer } from '../../src/deploy/_serve-server.ts';
+import { type ConnectOptions, hostKeyDigest, planLogin, sshTransport } from '../../src/deploy/transports/ssh.ts';
+import type { Transport } from '../../src/deploy/device.ts';
+
+const publicOf = (text: string): Buffer => {
+  const key = ssh2.utils.parseKey(text);
+  if (key instanceof Error) throw key;
+  return key.getPublicSSH();
+};
+
+/** A device in this process: our own SSH server over a fresh home. */
+export async function board() {
+  const home = mkdtempSync(join(tmpdir(), 'edge-board-'));
+  const host = ssh2.utils.generateKeyPairSync('ed25519');
+  const client = ssh2.utils.generateKeyPairSync('ed25519');
+  const server = await startServer({ hostPrivate: host.private, clientPublic: client.public }, home);
+  const hostKey = hostKeyDigest(publicOf(host.private));
+  const options = async (port = server.port, more: Partial<ConnectOptions> = {}): Promise<ConnectOptions> => ({
+    name: 'bench',
+    address: { host: '127.0.0.1', port, user: 'edge', identityFiles: [], jumps: [] },
+    pinOf: () => hostKey,
+    plan: await planLogin({ keys: [client.private] }),
+    ...more,
+  });
+  return {
+    home,
+    hostKey,
+    client,
+    server,
+    options,
+    async reach(port?: number, more?: Partial<ConnectOptions>): Promise<Transport> {
+      return sshTransport(await options(port, more));
+    },
+    async [Symbol.asyncDispose]() {
+      await server.close();
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+export const temporary = () => {
+  const path = mkdtempSync(join(tmpdir(), 'edge-test-'));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+};
