@@ -81,7 +81,8 @@ export class Objects {
     const text = canonical({ tree: 1, folders, files: stored } satisfies Tree);
     const digest = digestOf(text);
     await writeAtomic(this.treePath(digest), text);
-    if ((await this.state(digest)) !== 'present') throw new EdgeError('store-corrupt', `${root} was stored but cannot be read back.`, { hint: `Check the disk that holds ${this.folder}.` });
+    if ((await this.state(digest)) !== 'present')
+      throw new EdgeError('store-corrupt', `${root} was stored but cannot be read back.`, { hint: `Check the disk that holds ${this.folder}.` });
     return digest;
   }
 
@@ -172,7 +173,11 @@ async function walk(root: string): Promise<{ folders: string[]; files: string[] 
         folders.push(path);
         await visit(path);
       } else if (entry.isFile() || (entry.isSymbolicLink() && (await stat(join(base, path)).catch(() => undefined))?.isFile())) files.push(path);
-      else throw new EdgeError('format-unsupported', `${join(base, path)} is no file and no folder.`, { hint: 'Replace links to folders, sockets and devices by plain files.', where: { file: join(base, path) } });
+      else
+        throw new EdgeError('format-unsupported', `${join(base, path)} is no file and no folder.`, {
+          hint: 'Replace links to folders, sockets and devices by plain files.',
+          where: { file: join(base, path) },
+        });
     }
   };
   await visit('');

@@ -139,7 +139,11 @@ export class Recipe {
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
       const path = [id, ...(issue?.path ?? [])].join('.');
-      throw new EdgeError('project-invalid', `${path}: ${issue?.message ?? 'does not fit'}.`, { hint: `Correct ${path} and run the same command again.`, where: { path }, cause: parsed.error });
+      throw new EdgeError('project-invalid', `${path}: ${issue?.message ?? 'does not fit'}.`, {
+        hint: `Correct ${path} and run the same command again.`,
+        where: { path },
+        cause: parsed.error,
+      });
     }
     const wired: Record<string, Artifact | readonly Artifact[]> = {};
     for (const [name, input] of Object.entries(inputs as Readonly<Record<string, Artifact | readonly Artifact[] | undefined>>)) if (input !== undefined) wired[name] = input;
@@ -147,7 +151,8 @@ export class Recipe {
     const identity = JSON.parse(canonical(erased.identity ? erased.identity(parsed.data) : parsed.data)) as Json;
     const node: RecipeNode = { id, step: erased, config: parsed.data, identity, inputs: wired };
     for (const { node: from, output } of readsOf(node)) {
-      if (!this.#nodes.includes(from)) throw new EdgeError('internal', `"${id}" reads "${output}" of "${from.id}", which belongs to another recipe.`, { hint: 'Add both steps to one recipe.' });
+      if (!this.#nodes.includes(from))
+        throw new EdgeError('internal', `"${id}" reads "${output}" of "${from.id}", which belongs to another recipe.`, { hint: 'Add both steps to one recipe.' });
     }
     this.#nodes.push(node);
     const handles = Object.entries(step.outputs).map(([output, kind]) => [output, { kind, node, output }]);

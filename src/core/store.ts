@@ -145,7 +145,9 @@ export class Store {
       if (!collector || collector.pid === process.pid) return mine;
       if (Date.now() > until) {
         await mine.release();
-        throw new EdgeError('locked', `Process ${collector.pid} has been collecting garbage in ${this.root} since ${collector.since}.`, { hint: `Wait for it, or stop it with: kill ${collector.pid}` });
+        throw new EdgeError('locked', `Process ${collector.pid} has been collecting garbage in ${this.root} since ${collector.since}.`, {
+          hint: `Wait for it, or stop it with: kill ${collector.pid}`,
+        });
       }
       await new Promise(done => setTimeout(done, 50));
     }

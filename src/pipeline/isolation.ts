@@ -1,3 +1,8 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { constants } from 'node:os';
+import { EdgeError, type ErrorCode, type Where } from '../core/errors.ts';
+import { siblingModule } from '../core/package-root.ts';
+
 export interface IsolationOptions {
   readonly signal: AbortSignal;
   readonly onMessage?: (message: unknown) => void;
@@ -10,7 +15,107 @@ export interface IsolatedContext {
   readonly send: (message: unknown) => void;
   readonly signal: AbortSignal;
 }
-/** Calls `export(argument, {send, signal})` of the module `file` in a child process of its own and gives its result. */
-export function isolated<T>(_file: string, _exportName: string, _argument: unknown, _options: IsolationOptions): Promise<T> {
-  throw new Error('not yet');
+/** What the two processes say to each other. */
+export type ToChild = { readonly type: 'call'; readonly argument: unknown } | { readonly type: 'abort' };
+export type FromChild =
+  | { readonly type: 'message'; readonly message: unknown }
+  | { readonly type: 'result'; readonly value: unknown }
+  | { readonly type: 'error'; readonly error: { readonly code: ErrorCode; readonly message: string; readonly hint: string; readonly where?: Where } };
+
+const tailLength = 4000;
+const hintAgain = 'Run the same command again to go on from here.';
+
+/**
+ * Calls `export(argument, {send, signal})` of the module `file` in a child process of its own and gives its result; typed arrays pass both ways.
+ * The child ends with this process, however that ends. After the signal it is asked, then killed; the promise rejects with `cancelled`.
+ * A child killed for want of memory rejects with `limit-exceeded`, any other sudden end with `internal`.
+ */
+export async function isolated<T>(file: string, exportName: string, argument: unknown, options: IsolationOptions): Promise<T> {
+  const { signal, onMessage, env = {}, graceMs = 5000 } = options;
+  const what = `${exportName} of ${file}`;
+  if (signal.aborted) throw new EdgeError('cancelled', `${exportName} was cancelled before it started.`, { hint: hintAgain });
+  const child = fork(siblingModule(import.meta.url, '_isolation-child'), [file, exportName], {
+    serialization: 'advanced',
+    execArgv: [],
+    stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
+    env: { ...process.env, ...env },
+  });
+  const words = tailOf(child);
+  let answer: Exclude<FromChild, { type: 'message' }> | undefined;
+  let killer: NodeJS.Timeout | undefined;
+  let mishap: unknown;
+  const abort = () => {
+    // A channel that is closed already needs no message: the end is on its way.
+    if (child.connected) child.send({ type: 'abort' } satisfies ToChild, () => undefined);
+    killer ??= setTimeout(() => child.kill('SIGKILL'), graceMs);
+  };
+  child.on('message', (message: FromChild) => {
+    if (message.type !== 'message') answer = message;
+    else {
+      try {
+        onMessage?.(message.message);
+      } catch (error) {
+        mishap = error;
+        abort();
+      }
+    }
+  });
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    const end = ended(child, what);
+    child.send({ type: 'call', argument } satisfies ToChild, error => {
+      if (error) child.kill('SIGKILL');
+    });
+    const { code, killedBy } = await end;
+    if (mishap) throw mishap;
+    if (answer?.type === 'result' && !signal.aborted) return answer.value as T;
+    if (signal.aborted) throw new EdgeError('cancelled', `${exportName} was cancelled.`, { hint: hintAgain });
+    if (answer?.type === 'error') throw new EdgeError(answer.error.code, answer.error.message, answer.error);
+    throw suddenEnd(what, code, killedBy, words());
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  } finally {
+    clearTimeout(killer);
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+interface Ending {
+  readonly code: number | null;
+  readonly killedBy: NodeJS.Signals | null;
+}
+
+const ended = (child: ChildProcess, what: string) =>
+  new Promise<Ending>((done, failed) => {
+    // `close`, not `exit`: by then every message and every line has arrived.
+    child.once('close', (code, killedBy) => done({ code, killedBy }));
+    child.once('error', cause =>
+      failed(
+        new EdgeError('internal', `${what} could not be run in a process of its own: ${cause.message}.`, { hint: 'Close other programs and run the same command again.', cause }),
+      ),
+    );
+  });
+
+/** Passes the child's error lines on and keeps the last of them for a message. */
+function tailOf(child: ChildProcess): () => string {
+  let tail = '';
+  child.stderr?.on('data', (piece: Buffer) => {
+    process.stderr.write(piece);
+    tail = (tail + piece.toString('utf8')).slice(-tailLength);
+  });
+  return () => tail.trim();
+}
+
+function suddenEnd(what: string, code: number | null, killedBy: NodeJS.Signals | null, words: string): EdgeError {
+  const heapFull = words.includes('heap out of memory') || (code === 128 + constants.signals.SIGABRT && words.includes('Allocation failed'));
+  if (killedBy === 'SIGKILL' || heapFull) {
+    return new EdgeError('limit-exceeded', `${what} was ended by ${heapFull ? 'its own full heap' : 'SIGKILL'}, most likely for want of memory.`, {
+      hint: 'Choose a smaller batch size or input size, or close other programs; then run the same command again. `dmesg | grep -i oom` tells whether the system did it.',
+    });
+  }
+  const how = killedBy ? `was ended by ${killedBy}` : `left with exit code ${code} without an answer`;
+  return new EdgeError('internal', `${what} ${how}.${words === '' ? '' : `\n${words}`}`, {
+    hint: 'Run the same command again; if it happens twice, please report it with the run folder’s process.log.',
+  });
 }
