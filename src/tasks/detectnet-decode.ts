@@ -35,10 +35,7 @@ function collect(settings: DetectnetSettings, gridWidth: number, coverage: Float
   let count = 0;
   for (let cell = 0; cell < cells; cell++) {
     const score = coverage[cell]!;
-    if (!Number.isFinite(score))
-      throw new EdgeError('not-finite', `The network's coverage is ${score} in cell ${cell}.`, {
-        hint: 'Train again with a smaller learning rate, or export again: these weights give no numbers.',
-      });
+    if (!Number.isFinite(score)) throw noNumber('coverage', score, cell);
     if (score <= threshold) continue;
     const x = (cell % gridWidth) * stride + offset;
     const y = Math.floor(cell / gridWidth) * stride + offset;
@@ -49,9 +46,16 @@ function collect(settings: DetectnetSettings, gridWidth: number, coverage: Float
     into.x2[count] = Math.max(x1, clip(x + scale * boxes[cell + 2 * cells]!, width));
     into.y2[count] = Math.max(y1, clip(y + scale * boxes[cell + 3 * cells]!, height));
     into.score[count] = score;
+    const sum = x1 + y1 + into.x2[count]! + into.y2[count]!;
+    if (Number.isNaN(sum)) throw noNumber('box', sum, cell);
     count++;
   }
   into.count = count;
 }
 
 const clip = (value: number, size: number): number => Math.min(Math.max(value, 0), size);
+
+const noNumber = (what: string, value: number, cell: number): EdgeError =>
+  new EdgeError('not-finite', `The network's ${what} is ${value} in cell ${cell}.`, {
+    hint: 'Train again with a smaller learning rate, or export again: these weights give no numbers.',
+  });

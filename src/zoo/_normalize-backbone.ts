@@ -7,18 +7,19 @@ export function normalizedBackbone(graph: Graph): Graph {
   const batch = batchOf(graph);
   const counts = new Map<string, number>();
   const used = new Set(graph.nodes.map(node => node.name));
+  const seen = new Set<string>();
   const nodes = graph.nodes.map(node => {
     if (/^(?:Quantize|Dequantize|QLinear|Dynamic)|Integer$/.test(node.type))
       throw new EdgeError('operator-unsupported', `The backbone holds the quantization node ${node.type} "${node.name || node.outputs[0]}"; quantized weights do not learn.`, {
         hint: 'Use the float model, or dequantize it first; edgeforge quantizes after training.',
       });
-    const named = node.name === '' || isTwice(graph, node) ? { ...node, name: freshName(node.type, counts, used) } : node;
+    const nameless = node.name === '' || seen.has(node.name);
+    seen.add(node.name);
+    const named = nameless ? { ...node, name: freshName(node.type, counts, used) } : node;
     return named.type === 'Clip' ? withScalarBounds(named, initializers) : named.type === 'Reshape' ? withFreeBatch(named, initializers, batch) : named;
   });
   return { ...graph, nodes, initializers };
 }
-
-const isTwice = (graph: Graph, node: Node): boolean => graph.nodes.findIndex(other => other.name === node.name) !== graph.nodes.indexOf(node);
 
 function freshName(type: string, counts: Map<string, number>, used: Set<string>): string {
   for (;;) {

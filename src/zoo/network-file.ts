@@ -22,3 +22,6 @@ export function gridOf({ graph, info }: Network): readonly [height: number, widt
   const [, , height, width] = dims ?? [];
   return typeof height === 'number' && typeof width === 'number' ? [height, width] : undefined;
 }
+
+/** The learning weights that belong to the head: new ones, which a fine-tuning may move faster than a pretrained backbone. */
+export const headWeights = ({ trainable }: Network): readonly string[] => trainable.filter(name => /^(?:output_bbox|output_cov|predictions)\//.test(name));
