@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { openSession } from '../../src/compute/session.ts';
 import { readOnnx, writeOnnx } from '../../src/formats/onnx.ts';
 import { Builder } from '../../src/graph/builder.ts';
-import { f32, type Graph, i64, int, ints, sizeOf, type Tensor } from '../../src/graph/ir.ts';
+import { f32, type Graph, i64, ints, sizeOf, type Tensor } from '../../src/graph/ir.ts';
 import type { Network } from '../../src/tasks/task.ts';
 import { networkOf } from '../../src/zoo/network-file.ts';
 import { networkFromOnnx } from '../../src/zoo/onnx-backbone.ts';

@@ -1,5 +1,6 @@
 import type { Builder } from '../../graph/builder.ts';
 import { float, int, ints } from '../../graph/ir.ts';
+import type { Feature } from '../feature.ts';
 import { drawKernel, filled, type Initializer } from '../initialize.ts';
 
 export type ResnetDepth = 10 | 18 | 34 | 50;
@@ -23,12 +24,6 @@ export interface ResnetOptions {
   readonly batchNorm: { readonly momentum: number; readonly epsilon: number };
   readonly initializer: Initializer;
   readonly seed: number;
-}
-
-/** A feature map inside a builder. */
-export interface Feature {
-  readonly value: string;
-  readonly channels: number;
 }
 
 /** Filters of a stage under the width multiplier: a multiple of 8, at least 8, as prune granularity and blocked layouts want it. */

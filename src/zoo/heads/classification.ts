@@ -1,6 +1,6 @@
 import type { Builder } from '../../graph/builder.ts';
 import { int } from '../../graph/ir.ts';
-import type { Feature } from '../backbones/resnet.ts';
+import type { Feature } from '../feature.ts';
 import { drawKernel, filled } from '../initialize.ts';
 
 export const classificationOutputs = ['predictions'] as const;

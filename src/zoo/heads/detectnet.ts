@@ -1,6 +1,6 @@
 import type { Builder } from '../../graph/builder.ts';
 import { ints } from '../../graph/ir.ts';
-import type { Feature } from '../backbones/resnet.ts';
+import type { Feature } from '../feature.ts';
 import { drawKernel, filled } from '../initialize.ts';
 
 export const detectnetOutputs = ['output_bbox', 'output_cov'] as const;
