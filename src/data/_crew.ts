@@ -89,8 +89,12 @@ function openThreads(count: number, start: WorkerStart): Hands {
         answers.set(ticket, resolve);
         threads[work.index % count]!.postMessage({ ticket, slot, row, work } satisfies RowOrder);
       }),
-    wake: () => threads.forEach(thread => thread.ref()),
-    rest: () => threads.forEach(thread => thread.unref()),
+    wake() {
+      for (const thread of threads) thread.ref();
+    },
+    rest() {
+      for (const thread of threads) thread.unref();
+    },
     async close() {
       gone ??= new EdgeError('cancelled', 'The loader is closed.', { hint: 'Open another one.' });
       await Promise.all(threads.map(thread => thread.terminate()));

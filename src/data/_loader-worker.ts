@@ -24,11 +24,12 @@ export interface WorkerStart {
 }
 
 /** A failure as plain data, since class and code do not survive the crossing. */
-export const failureOf = (error: unknown) => {
+type RowFailure = Extract<RowReply, { failure: unknown }>['failure'];
+export const failureOf = (error: unknown): RowFailure => {
   const { code, message, hint, where } = asEdgeError(error);
   return { code, message, hint, file: where?.file };
 };
-export const errorOf = ({ code, message, hint, file }: ReturnType<typeof failureOf>): EdgeError => new EdgeError(code, message, { hint, ...(file ? { where: { file } } : {}) });
+export const errorOf = ({ code, message, hint, file }: RowFailure): EdgeError => new EdgeError(code, message, { hint, ...(file ? { where: { file } } : {}) });
 
 // Also imported by the loader for its types and conversions; only a worker has a port and a start.
 const start = workerData as WorkerStart | null;

@@ -1,0 +1,74 @@
+import sharp from 'sharp';
+import { EdgeError } from '../core/errors.ts';
+import type { Box, ScoredBox } from '../tasks/task.ts';
+import { inParallel } from './_in-parallel.ts';
+
+/** One picture of a sheet: a file, or raw RGB pixels; boxes in pixels of that picture. Truth is drawn solid, predictions dashed with their score. */
+export interface Picture {
+  readonly source: string | { readonly data: Uint8Array; readonly width: number; readonly height: number };
+  readonly title?: string;
+  readonly boxes?: readonly Box[];
+  readonly ignored?: readonly Omit<Box, 'classIndex'>[];
+  readonly predictions?: readonly ScoredBox[];
+}
+export interface SheetOptions {
+  readonly labels: readonly string[];
+  readonly columns?: number;
+  readonly tileWidth?: number;
+  readonly format?: 'jpeg' | 'png';
+}
+const colours = ['#ff3b30', '#34c759', '#0a84ff', '#ffcc00', '#bf5af2', '#ff9f0a', '#64d2ff', '#ff6482'] as const;
+const escaped = (text: string): string => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
+
+function boxSvg(box: Box | ScoredBox, labels: readonly string[], scale: number): string {
+  const colour = colours[box.classIndex % colours.length]!;
+  const scored = 'score' in box;
+  const [x, y, w, h] = [box.x1 * scale, box.y1 * scale, (box.x2 - box.x1) * scale, (box.y2 - box.y1) * scale];
+  const text = `${labels[box.classIndex] ?? box.classIndex}${scored ? ` ${box.score.toFixed(2)}` : ''}`;
+  const frame = `<rect x="${x}" y="${y}" width="${w}" height="${h}" fill="none" stroke="${colour}" stroke-width="1.5"${scored ? ' stroke-dasharray="4 2"' : ''}/>`;
+  const at = y > 11 ? y - 2 : y + h + 9;
+  return `${frame}<text x="${x}" y="${at}" font-family="sans-serif" font-size="9" fill="${colour}" stroke="#000" stroke-width="2" paint-order="stroke">${escaped(text)}</text>`;
+}
+
+async function tile(picture: Picture, labels: readonly string[], tileWidth: number): Promise<{ readonly data: Buffer; readonly width: number; readonly height: number }> {
+  const { source } = picture;
+  const image = typeof source === 'string' ? sharp(source) : sharp(source.data, { raw: { width: source.width, height: source.height, channels: 3 } });
+  const { width = 1, height = 1 } = typeof source === 'string' ? await image.metadata() : source;
+  const scale = tileWidth / width;
+  const tileHeight = Math.max(1, Math.round(height * scale));
+  const ignored = (picture.ignored ?? []).map(
+    b => `<rect x="${b.x1 * scale}" y="${b.y1 * scale}" width="${(b.x2 - b.x1) * scale}" height="${(b.y2 - b.y1) * scale}" fill="#8886" stroke="#ddd" stroke-dasharray="2 2"/>`,
+  );
+  const boxes = [...(picture.boxes ?? []), ...(picture.predictions ?? [])].map(box => boxSvg(box, labels, scale));
+  const title = picture.title
+    ? `<text x="3" y="${tileHeight - 4}" font-family="sans-serif" font-size="10" fill="#fff" stroke="#000" stroke-width="2" paint-order="stroke">${escaped(picture.title)}</text>`
+    : '';
+  const overlay = `<svg xmlns="http://www.w3.org/2000/svg" width="${tileWidth}" height="${tileHeight}">${ignored.join('')}${boxes.join('')}${title}</svg>`;
+  const data = await image
+    .resize(tileWidth, tileHeight, { fit: 'fill' })
+    .toColourspace('srgb')
+    .removeAlpha()
+    .composite([{ input: Buffer.from(overlay) }])
+    .png({ compressionLevel: 1 })
+    .toBuffer();
+  return { data, width: tileWidth, height: tileHeight };
+}
+
+/** A contact sheet: pictures with their boxes in a grid, as JPEG (default) or PNG bytes. */
+export async function contactSheet(pictures: readonly Picture[], { labels, columns = 4, tileWidth = 320, format = 'jpeg' }: SheetOptions): Promise<Buffer> {
+  if (pictures.length === 0) throw new EdgeError('dataset-invalid', 'There is no picture to show.', { hint: 'Check the folder and the split.' });
+  const tiles = await inParallel(pictures, 3, picture => tile(picture, labels, tileWidth));
+  const across = Math.min(columns, tiles.length);
+  const gap = 4;
+  const layers: { input: Buffer; left: number; top: number }[] = [];
+  let top = gap;
+  for (let row = 0; row < tiles.length; row += across) {
+    const line = tiles.slice(row, row + across);
+    line.forEach(({ data }, column) => {
+      layers.push({ input: data, left: gap + column * (tileWidth + gap), top });
+    });
+    top += Math.max(...line.map(({ height }) => height)) + gap;
+  }
+  const sheet = sharp({ create: { width: gap + across * (tileWidth + gap), height: top, channels: 3, background: '#1b1d20' } }).composite(layers);
+  return format === 'png' ? sheet.png().toBuffer() : sheet.jpeg({ quality: 88 }).toBuffer();
+}
