@@ -1,0 +1,37 @@
+import { cp, mkdir, rm, symlink } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import type { Digest } from '../core/fingerprint.ts';
+import type { Artifact, Recipe } from '../core/recipe.ts';
+import type { Store } from '../core/store.ts';
+
+/** Which artifacts people want as files, and under which names. */
+export interface Published {
+  readonly artifact: Artifact;
+  readonly path: string;
+}
+
+/** Copies what a run made for people into its out/ folder and points `.edgeforge/out` at it. Artifacts that were not made are left out. */
+export async function collectOutputs({ recipe, published, store, folder }: { readonly recipe: Recipe; readonly published: readonly Published[]; readonly store: Store; readonly folder: string }): Promise<string | undefined> {
+  await rm(folder, { recursive: true, force: true });
+  let count = 0;
+  for (const { artifact, path } of published) {
+    if (!recipe.nodes.includes(artifact.node)) continue;
+    const digest = await latestOutput(store, artifact);
+    if (digest === undefined) continue;
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await cp(store.path(digest), join(folder, path), { recursive: true, mode: 0 });
+    count++;
+  }
+  if (count === 0) return undefined;
+  const link = join(store.root, 'out');
+  await rm(link, { force: true });
+  await symlink(relative(dirname(link), folder), link);
+  return folder;
+}
+
+/** The digest of the artifact as its step made it last, where it is still in the store. */
+export async function latestOutput(store: Store, artifact: Artifact): Promise<Digest | undefined> {
+  const cause = await store.latest(artifact.node.id);
+  const recalled = cause && (await store.recall(cause.fingerprint));
+  return recalled?.status === 'present' ? recalled.record.outputs[artifact.output] : undefined;
+}

@@ -1,0 +1,45 @@
+import { Command, CommanderError } from 'commander';
+import { readFileSync } from 'node:fs';
+import { inPackage } from '../core/package-root.ts';
+import { exitCodeOf } from '../core/run.ts';
+import { describeError, type Output, processOutput } from './output.ts';
+import { addBuildVerbs } from './verbs/build.ts';
+import { addDeviceVerbs } from './verbs/device.ts';
+import { addFileVerbs } from './verbs/files.ts';
+import { addInitVerbs } from './verbs/init.ts';
+import { addTltVerbs } from './verbs/tlt.ts';
+
+/** What every verb works with. A verb resolves to its exit code. */
+export interface Cli {
+  readonly output: Output;
+  /** Registers a verb's action; its result is the process's exit code. */
+  readonly does: <A extends readonly unknown[]>(action: (...given: A) => Promise<number>) => (...given: A) => Promise<void>;
+}
+
+/** Runs one command line. Returns the exit code: 0 done, 1 failed, 2 usage, 3 device unreachable, 4 gate missed, 130 cancelled. */
+export async function runCli(words: readonly string[], output: Output = processOutput()): Promise<number> {
+  let exitCode = 0;
+  const program = new Command('edgeforge')
+    .description('From a dataset to a measured model on an NVIDIA edge device.')
+    .version((JSON.parse(readFileSync(inPackage('package.json'), 'utf8')) as { version: string }).version)
+    .showHelpAfterError('(edgeforge --help lists the verbs)')
+    .exitOverride()
+    .configureOutput({ writeOut: text => output.out(text.trimEnd()), writeErr: text => output.err(text.trimEnd()) });
+  const cli: Cli = {
+    output,
+    does: action => async (...given) => {
+      exitCode = await action(...given);
+    },
+  };
+  for (const add of [addInitVerbs, addBuildVerbs, addDeviceVerbs, addFileVerbs, addTltVerbs]) add(program, cli);
+  try {
+    await program.parseAsync([...words], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const { text, error: known } = describeError(error);
+    if (words.includes('--json')) output.out(JSON.stringify({ error: known }));
+    else output.err(text);
+    return exitCodeOf(known.code);
+  }
+}

@@ -1,0 +1,48 @@
+import { unreachable } from '../core/errors.ts';
+import type { RunEvent } from '../core/events.ts';
+import { durationText } from './output.ts';
+
+/** Plain lines for a pipe or a log: one for each thing that a reader would miss, progress at most once in `everyMs` and step. */
+export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: { readonly everyMs?: number } = {}): (event: RunEvent) => void {
+  const lastProgress = new Map<string, number>();
+  const started = new Map<string, number>();
+  return event => {
+    const now = Date.parse(event.time);
+    switch (event.type) {
+      case 'run-started':
+        return print(`run ${event.run}: ${event.steps.length} steps`);
+      case 'step-started':
+        started.set(event.step, now);
+        return print(`▸ ${event.step} (${event.because})`);
+      case 'step-progress': {
+        if (now - (lastProgress.get(event.step) ?? started.get(event.step) ?? 0) < everyMs) return;
+        lastProgress.set(event.step, now);
+        return print(progressLine(event, now - (started.get(event.step) ?? now)));
+      }
+      case 'step-log':
+        return print(`  ${event.step}: ${event.level === 'info' ? '' : `${event.level}: `}${event.message}`);
+      case 'step-finished':
+        if (event.outcome === 'ran') print(`✔ ${event.step} ${durationText(event.milliseconds)}`);
+        else print(`= ${event.step} cached`);
+        for (const note of event.notes) print(`  note: ${note}`);
+        return;
+      case 'step-failed':
+        return print(`✘ ${event.step} failed (${event.code}): ${event.message}\n  mend: ${event.hint}`);
+      case 'step-skipped':
+        return print(`- ${event.step} skipped: ${event.because}`);
+      case 'run-finished':
+        return print(event.ok ? `done${event.out ? `: ${event.out}` : ''}` : `the run failed (exit code ${event.exitCode})${event.out ? `; what there is: ${event.out}` : ''}`);
+      default:
+        return unreachable(event);
+    }
+  };
+}
+
+function progressLine({ step, done, total, unit, metrics }: Extract<RunEvent, { type: 'step-progress' }>, elapsedMs: number): string {
+  const eta = done > 0 && total > done ? `, about ${durationText((elapsedMs / done) * (total - done))} left` : '';
+  const figures = Object.entries(metrics).map(([name, value]) => `${name} ${figure(value)}`);
+  return `  ${step}: ${done}/${total} ${unit}${eta}${figures.length > 0 ? ` — ${figures.join(', ')}` : ''}`;
+}
+
+/** Four significant digits, without an exponent where a person would not write one. */
+export const figure = (value: number): string => (Number.isInteger(value) ? String(value) : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? String(Number(value.toPrecision(4))) : value.toExponential(2));

@@ -1,0 +1,74 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { planRecipe } from '../../core/plan.ts';
+import { findRun, listRuns } from '../../core/run-folder.ts';
+import { Store } from '../../core/store.ts';
+import { DevicePool } from '../../pipeline/device-pool.ts';
+import { openProject, type Project } from '../../pipeline/project.ts';
+import { projectRecipe } from '../../pipeline/recipe.ts';
+import type { RunRequest } from '../../pipeline/run-main.ts';
+import type { Cli } from '../cli.ts';
+import { table } from '../output.ts';
+import { runAndWatch, watch } from '../watch.ts';
+
+interface BuildOptions {
+  readonly project?: string;
+  readonly json?: boolean;
+  readonly detach?: boolean;
+}
+
+/** run, deploy, benchmark, plan, watch, runs: the verbs over a project's recipe. */
+export function addBuildVerbs(program: Command, cli: Cli): void {
+  const verb = (name: string, description: string) =>
+    program.command(name).description(description).option('--project <dir>', 'the project (default: the nearest edgeforge.yaml upwards)').option('--json', 'print events as NDJSON');
+  const go = (options: BuildOptions, request: Omit<RunRequest, 'project'>) => {
+    const project = openProject({ folder: options.project });
+    return runAndWatch({ project, request: { ...request, project: project.folder }, output: cli.output, json: options.json === true, detach: options.detach === true });
+  };
+
+  verb('run [step...]', 'bring everything in the project file up to date, devices and report included; or only these steps and what they need')
+    .option('--detach', 'start it and come back at once')
+    .action(cli.does(async (steps: string[], options: BuildOptions) => go(options, { steps })));
+
+  verb('benchmark [device...]', 'measure on these devices (default: all) whatever is stale').action(
+    cli.does(async (devices: string[], options: BuildOptions) => go(options, { steps: ['benchmark'], ...(devices.length > 0 ? { devices } : {}) })),
+  );
+
+  verb('plan [step...]', 'say what would run and why, without running it').action(
+    cli.does(async (steps: string[], options: BuildOptions) => plan(openProject({ folder: options.project }), steps, options.json === true, cli)),
+  );
+
+  verb('watch [run]', 'follow a run, or replay a finished one (default: the last)').action(
+    cli.does(async (name: string | undefined, options: BuildOptions) => {
+      const project = openProject({ folder: options.project });
+      const run = await findRun(join(project.folder, '.edgeforge'), name ?? 'last');
+      return watch({ folder: run.folder, output: cli.output, json: options.json === true, title: project.folder });
+    }),
+  );
+
+  verb('runs', 'list the runs of this project').action(
+    cli.does(async (options: BuildOptions) => {
+      const runs = await listRuns(join(openProject({ folder: options.project }).folder, '.edgeforge'));
+      if (options.json) cli.output.out(JSON.stringify(runs));
+      else cli.output.out(runs.length === 0 ? 'No runs yet. Start one with: edgeforge run' : table(runs.map(run => [run.id, run.status, run.startedAt, run.command])));
+      return 0;
+    }),
+  );
+}
+
+async function plan(project: Project, steps: readonly string[], json: boolean, { output }: Cli): Promise<number> {
+  const store = new Store(join(project.folder, '.edgeforge'));
+  await using pool = new DevicePool(project);
+  const { recipe, select, away } = await projectRecipe({ project, pool, store });
+  const planned = await planRecipe(recipe, { store, ...(steps.length > 0 ? { only: select(steps) } : {}) });
+  if (json) {
+    output.out(JSON.stringify({ steps: planned, away }));
+    return 0;
+  }
+  const marks = { cached: '=', run: '▸', unknown: '?' } as const;
+  output.out(table(planned.map(({ step, status, because }) => [marks[status], step, status, because])));
+  for (const { name, message, since } of away) output.out(`device ${name} does not answer (${message}); planned with its facts of ${since}`);
+  const count = (status: string) => planned.filter(step => step.status === status).length;
+  output.out(`${count('run')} to run, ${count('cached')} up to date${count('unknown') > 0 ? `, ${count('unknown')} unknown until the device answers` : ''}`);
+  return 0;
+}
