@@ -45,13 +45,16 @@ function serveExec(text: string, channel: ServerChannel, home: string, running: 
   channel.once('close', () => killGroup(child, 'SIGHUP'));
   child.once('close', (code, signal) => {
     running.delete(child);
-    try {
-      if (signal) channel.exit(signal.slice(3), false, '');
-      else channel.exit(code ?? 1);
-      channel.end();
-    } catch {
-      // The connection went first: nobody is left to tell.
-    }
+    // The error stream first: closing the channel would drop what still waits for the client's window.
+    channel.stderr.end(() => {
+      try {
+        if (signal) channel.exit(signal.slice(3), false, '');
+        else channel.exit(code ?? 1);
+        channel.end();
+      } catch {
+        // The connection went first: nobody is left to tell.
+      }
+    });
   });
   return child;
 }

@@ -39,16 +39,16 @@ const stime = 'stime() { sed "s/.*) //" "/proc/$1/stat" 2>/dev/null | cut -d" " 
 const alive = `${stime}
 alive() { [ -f "$d/pid" ] || return 1; read -r b p s < "$d/pid"; [ ! -f "$d/rc" ] && [ "$b" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ] && kill -0 "$p" 2>/dev/null && [ "$s" = "$(stime "$p")" ]; }`;
 
-/** The job's own shell: a watchdog in the same session ends it at its limit, even when nobody is connected any more. */
+/** The job's own shell: work and watchdog each in a session of their own, so that a limit or a stop reaches all that the work started, even when nobody is connected any more. */
 const body = (job: Job, words: string, limit: number): string =>
   [
     'root=$1; d=$2',
     ...(job.cwd === undefined ? [] : [`mkdir -p ${quote(job.cwd)} && cd ${quote(job.cwd)} || exit 97`]),
-    `${words} & c=$!`,
-    `(sleep ${limit}; echo "edgeforge: the limit of ${limit} s is over" >&2; kill -TERM $c; sleep 5; kill -KILL $c) >/dev/null 2>&1 & w=$!`,
-    'trap "kill -TERM $c" TERM',
-    'wait $c; rc=$?; if kill -0 $c 2>/dev/null; then wait $c; rc=$?; fi',
-    'pkill -P $w 2>/dev/null; kill $w 2>/dev/null; echo $rc > "$root/$d/rc.tmp"; mv "$root/$d/rc.tmp" "$root/$d/rc"',
+    `setsid ${words} & c=$!; echo $c > "$root/$d/child"`,
+    `setsid sh -c 'sleep $1; echo "edgeforge: the limit of $1 s is over"; kill -TERM -- -$2; sleep 5; kill -KILL -- -$2' sh ${limit} $c & w=$!`,
+    `trap 'kill -TERM -- "-$c"' TERM`,
+    'wait $c; rc=$?; while kill -0 $c 2>/dev/null; do wait $c; rc=$?; done',
+    'kill -KILL -- "-$c" "-$w" 2>/dev/null; echo $rc > "$root/$d/rc.tmp"; mv "$root/$d/rc.tmp" "$root/$d/rc"',
   ].join('\n');
 
 /** Waits on the device (up to `waitSeconds`) for more log than `offset` or the end; prints one status line, then the log's bytes from there. */
@@ -66,7 +66,7 @@ tail -c "+$(($2+1))" "$d/log" 2>/dev/null | head -c 8388608`,
 export const stopScript = (folder: string): Command =>
   script(
     `d=$1; ${alive}
-if alive; then kill -TERM -- "-$p" 2>/dev/null; i=0; while alive && [ $i -lt 20 ]; do sleep 0.1; i=$((i+1)); done; kill -KILL -- "-$p" 2>/dev/null; fi; rm -rf "$d"`,
+if alive; then c=$(cat "$d/child"); kill -TERM "$p" 2>/dev/null; i=0; while alive && [ $i -lt 40 ]; do sleep 0.05; i=$((i+1)); done; kill -KILL -- "-$c" "$p" 2>/dev/null; fi; rm -rf "$d"`,
     folder,
   );
 /** Forgets a job whose result has been read. */

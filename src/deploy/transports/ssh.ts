@@ -32,12 +32,17 @@ class Gate {
 
 const signalCode = (name: string): number => 128 + ((constants.signals as Record<string, number | undefined>)[name.startsWith('SIG') ? name : `SIG${name}`] ?? 1);
 
+const refusedError = (name: string, cause: Error): EdgeError => new EdgeError('device-refused', `"${name}" opened no channel: ${cause.message}.`, { hint: 'Other programs may use all sessions of this login: try again.', cause });
+
 /** One command over one channel, settled by its end, the connection's end, a cancel or its limit, whichever is first. */
 function overChannel(name: string, connection: Connection, text: string, io: ShellIo): Promise<number> {
   return new Promise((resolve, reject) => {
     let channel: ClientChannel | undefined;
     let code: number | undefined;
+    let stopped: EdgeError | undefined;
     let ended = false;
+    // The channel's close and the ends of both its streams: a close may overtake bytes that wait for a slow reader.
+    let open = 3;
     const timers: NodeJS.Timeout[] = [];
     const settle = (finish: () => void): void => {
       if (ended) return;
@@ -47,20 +52,19 @@ function overChannel(name: string, connection: Connection, text: string, io: She
       if (channel) for (const stream of [channel, channel.stderr]) stream.unpipe();
       finish();
     };
-    /** Closing a channel leaves the process running, so it is asked, then killed. */
+    /** Closing a channel leaves the process running, so it is asked, then killed; the channel's close settles it, or three seconds do. */
     const stop = (error: EdgeError): void => {
-      if (ended || code !== undefined) return;
-      try {
-        channel?.signal('TERM');
-        timers.push(setTimeout(() => channel?.signal('KILL'), 1500), setTimeout(() => settle(() => reject(error)), 3000));
-        channel?.once('close', () => settle(() => reject(error)));
-      } catch {
-        settle(() => reject(error));
-      }
-      if (!channel) settle(() => reject(error));
+      if (ended || code !== undefined || stopped) return;
+      stopped = error;
+      if (!channel) return settle(() => reject(error));
+      channel.signal('TERM');
+      timers.push(
+        setTimeout(() => channel!.signal('KILL'), 1500),
+        setTimeout(() => settle(() => reject(error)), 3000),
+      );
     };
     const onAbort = (): void => stop(cancelledError(text));
-    void connection.lost.then(() => settle(() => reject(lostError(name, text))));
+    void connection.lost.then(() => (code === undefined || open === 3 ? settle(() => reject(stopped ?? lostError(name, text))) : undefined));
     if (!connection.alive()) return settle(() => reject(lostError(name, text)));
     if (io.signal?.aborted) return settle(() => reject(cancelledError(text)));
     io.signal?.addEventListener('abort', onAbort, { once: true });
@@ -68,7 +72,8 @@ function overChannel(name: string, connection: Connection, text: string, io: She
     // Without input the program reads /dev/null and our side of the channel stays open: ssh2 sends no signal over a channel it has ended.
     // A dead client throws here at once instead of calling back.
     connection.client.exec(io.stdin === undefined ? `${text} </dev/null` : text, (error, opened) => {
-      if (error) return settle(() => reject(new EdgeError('device-refused', `"${name}" opened no channel: ${error.message}.`, { hint: 'Other programs may use all sessions of this login: try again.', cause: error })));
+      // A connection that dies answers pending requests with an error first and says so a moment later.
+      if (error) return void setImmediate(() => settle(() => reject(connection.alive() ? refusedError(name, error) : lostError(name, text, error))));
       channel = opened;
       if (ended) return opened.close();
       opened.on('error', () => {});
@@ -76,7 +81,10 @@ function overChannel(name: string, connection: Connection, text: string, io: She
       opened.on('exit', (exit: number | null, signal?: string) => {
         code = exit ?? signalCode(signal ?? 'HUP');
       });
-      opened.once('close', () => settle(() => (code === undefined ? reject(lostError(name, text)) : resolve(code))));
+      const part = (): void => {
+        if (--open === 0) settle(() => (stopped ? reject(stopped) : code === undefined ? reject(lostError(name, text)) : resolve(code)));
+      };
+      for (const [stream, event] of [[opened, 'close'], [opened, 'end'], [opened.stderr, 'end']] as const) stream.once(event, part);
       opened.pipe(io.stdout, { end: false });
       opened.stderr.pipe(io.stderr, { end: false });
       feed(opened, io.stdin, cause => stop(new EdgeError('file-missing', `Reading what to send to "${name}" failed: ${cause.message}`, { hint: 'Is the file still there?', cause })));
