@@ -119,6 +119,17 @@ export function mapInputs<T>(node: RecipeNode, replace: (artifact: Artifact) => 
   return Object.fromEntries(Object.entries(node.inputs).map(([name, input]) => [name, isList(input) ? input.map(replace) : replace(input)]));
 }
 
+/** What the compiler checks, for callers that have none. */
+function checkPort(id: string, name: string, port: Port, input: Artifact | readonly Artifact[] | undefined): void {
+  if (input === undefined && port.endsWith('?')) return;
+  const artifacts = input === undefined ? [] : isList(input) ? input : [input];
+  const fits = (input !== undefined && isList(input)) === port.endsWith('[]') && (input !== undefined || port.endsWith('[]'));
+  const kind = port.replace(/\?$|\[\]$/, '');
+  const odd = artifacts.find(artifact => artifact.kind !== kind);
+  if (fits && !odd) return;
+  throw new EdgeError('internal', `"${id}" wants ${port} as "${name}", not ${odd?.kind ?? (input === undefined ? 'nothing' : 'this')}.`, { hint: 'Wire it to an output of that kind.' });
+}
+
 /** A build: steps and what each of them reads. Nodes stand in an order in which they could run. */
 export class Recipe {
   readonly #nodes: RecipeNode[] = [];
@@ -150,6 +161,7 @@ export class Recipe {
     const erased = step as unknown as ErasedStep;
     const identity = JSON.parse(canonical(erased.identity ? erased.identity(parsed.data) : parsed.data)) as Json;
     const node: RecipeNode = { id, step: erased, config: parsed.data, identity, inputs: wired };
+    for (const [name, port] of Object.entries(erased.inputs)) checkPort(id, name, port, wired[name]);
     for (const { node: from, output } of readsOf(node)) {
       if (!this.#nodes.includes(from))
         throw new EdgeError('internal', `"${id}" reads "${output}" of "${from.id}", which belongs to another recipe.`, { hint: 'Add both steps to one recipe.' });
