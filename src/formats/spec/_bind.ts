@@ -135,8 +135,14 @@ class Binder {
 
   private assign(target: Draft, field: Field, node: FieldNode, at: string): void {
     const occurrence = occurrenceOf(field);
-    if (node.list && occurrence === 'singular') return void this.report(at, node.line, `${at} takes one value, not a list.`, 'Write the value without brackets.');
-    if (occurrence === 'map') return this.assignEntries(target, field, node, at);
+    if (node.list && occurrence === 'singular') {
+      this.report(at, node.line, `${at} takes one value, not a list.`, 'Write the value without brackets.');
+      return;
+    }
+    if (occurrence === 'map') {
+      this.assignEntries(target, field, node, at);
+      return;
+    }
     if (occurrence === 'repeated') {
       const list = (get(target, field.name) as unknown[] | undefined) ?? [];
       put(target, field.name, list);

@@ -63,7 +63,7 @@ function parseYamlSpec(text: string, { file, task }: ParseOptions): ParsedSpec {
       cause,
     });
   }
-  const name = typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>)['__class_name__'] : undefined;
+  const name = typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as { __class_name__?: unknown }).__class_name__ : undefined;
   const found = task ?? (typeof name === 'string' && Object.hasOwn(yamlTasks, name) ? yamlTasks[name] : undefined);
   if (found === undefined || typeof value !== 'object' || value === null) {
     throw new EdgeError(

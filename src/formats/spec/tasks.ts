@@ -34,7 +34,7 @@ export interface SpecRoot {
 
 const archOf = (message: SpecMessage, field: string): string => {
   const config = message[field];
-  const arch = typeof config === 'object' && !Array.isArray(config) ? (config as SpecMessage)['arch'] : undefined;
+  const arch = typeof config === 'object' && !Array.isArray(config) ? (config as SpecMessage).arch : undefined;
   return typeof arch === 'string' ? arch : '';
 };
 const single = (type: string, task: SpecTask, ...markers: string[]): SpecRoot => ({ type, tasks: [task], markers, task: () => task });

@@ -1,0 +1,389 @@
+import { z } from 'zod';
+import { EdgeError } from '../../core/errors.ts';
+import type { SpecMessage } from './_bind.ts';
+import { entriesOf, flagOf, numberOf, numbersOf, part, partsOf, recordOf, scalarRecordOf, textOf, textOrNone, textsOf } from './_read.ts';
+import { type ParsedSpec, withDefaults } from './parse-spec.ts';
+import { requireValid } from './validate.ts';
+
+const path = z.string();
+export const clusteringSchema = z.strictObject({
+  coverageThreshold: z.number(),
+  minimumBoundingBoxHeight: z.number(),
+  clusteringAlgorithm: z.enum(['DBSCAN', 'NMS', 'HYBRID']),
+  dbscanEps: z.number(),
+  /** As written: a sum of coverages. TAO 5 takes max(int(x), 1) instead. */
+  dbscanMinSamples: z.number(),
+  dbscanConfidenceThreshold: z.number(),
+  nmsIouThreshold: z.number(),
+  nmsConfidenceThreshold: z.number(),
+});
+const dataSourceSchema = z.strictObject({ tfrecordsPath: path, imageDirectoryPath: path, sourceWeight: z.number() });
+const objectiveSchema = z.strictObject({ initialWeight: z.number(), weightTarget: z.number() });
+
+/** Settings of a DetectNet_v2 spec: TLT's names in camelCase, defaults filled, absent paths undefined. */
+export const detectnetSpecSchema = z.strictObject({
+  randomSeed: z.number(),
+  /** Order of the network's output channels. */
+  targetClasses: z.array(z.string()),
+  model: z.strictObject({
+    arch: z.string(),
+    numLayers: z.number(),
+    /** May end in .onnx: then it is the backbone. */
+    pretrainedModelFile: path.optional(),
+    loadGraph: z.boolean(),
+    freezeBlocks: z.array(z.number()),
+    freezePretrainedLayers: z.boolean(),
+    freezeBn: z.boolean(),
+    useBatchNorm: z.boolean(),
+    usePooling: z.boolean(),
+    allProjections: z.boolean(),
+    dropoutRate: z.number(),
+    activation: z.string().optional(),
+    trainingPrecision: z.enum(['FLOAT32', 'FLOAT16', 'INVALID']),
+    bbox: z.strictObject({ scale: z.number(), offset: z.number(), input: z.string().optional() }),
+    cov: z.strictObject({ input: z.string().optional() }),
+  }),
+  training: z.strictObject({
+    batchSize: z.number(),
+    epochs: z.number(),
+    learningRate: z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('soft-start-annealing'), minLearningRate: z.number(), maxLearningRate: z.number(), softStart: z.number(), annealing: z.number() }),
+      z.strictObject({
+        kind: z.literal('early-stopping-annealing'),
+        minLearningRate: z.number(),
+        maxLearningRate: z.number(),
+        softStartEpochs: z.number(),
+        annealingEpochs: z.number(),
+        patienceSteps: z.number(),
+      }),
+    ]),
+    regularizer: z.strictObject({ type: z.enum(['NO_REG', 'L1', 'L2']), weight: z.number() }),
+    optimizer: z.strictObject({ kind: z.literal('adam'), epsilon: z.number(), beta1: z.number(), beta2: z.number() }),
+    costScaling: z.strictObject({ enabled: z.boolean(), initialExponent: z.number(), increment: z.number(), decrement: z.number() }),
+    checkpointInterval: z.number(),
+    enableQat: z.boolean(),
+  }),
+  dataset: z.strictObject({
+    sources: z.array(dataSourceSchema),
+    imageExtension: z.string(),
+    /** Class in the labels → class of the network. */
+    targetClassMapping: z.record(z.string(), z.string()),
+    validation: z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('fold'), fold: z.number() }),
+      z.strictObject({ kind: z.literal('source'), source: dataSourceSchema }),
+      z.strictObject({ kind: z.literal('none') }),
+    ]),
+    dataloaderMode: z.enum(['MULTISOURCE', 'LEGACY', 'DEFAULT']),
+    samplingMode: z.enum(['USER_DEFINED', 'PROPORTIONAL', 'UNIFORM']),
+  }),
+  augmentation: z.strictObject({
+    width: z.number(),
+    height: z.number(),
+    channels: z.union([z.literal(1), z.literal(3)]),
+    enableAutoResize: z.boolean(),
+    outputImageMin: z.number().optional(),
+    outputImageMax: z.number().optional(),
+    crop: z.strictObject({ left: z.number(), top: z.number(), right: z.number(), bottom: z.number() }).optional(),
+    minBboxWidth: z.number(),
+    minBboxHeight: z.number(),
+    hflipProbability: z.number(),
+    vflipProbability: z.number(),
+    zoomMin: z.number(),
+    zoomMax: z.number(),
+    translateMaxX: z.number(),
+    translateMaxY: z.number(),
+    rotateRadMax: z.number(),
+    rotateProbability: z.number(),
+    colorShiftStddev: z.number(),
+    hueRotationMax: z.number(),
+    saturationShiftMax: z.number(),
+    contrastScaleMax: z.number(),
+    contrastCenter: z.number(),
+  }),
+  rasterizer: z.strictObject({
+    deadzoneRadius: z.number(),
+    classes: z.record(z.string(), z.strictObject({ covCenterX: z.number(), covCenterY: z.number(), covRadiusX: z.number(), covRadiusY: z.number(), bboxMinRadius: z.number() })),
+  }),
+  cost: z.strictObject({
+    classes: z.record(
+      z.string(),
+      z.strictObject({ classWeight: z.number(), coverageForegroundWeight: z.number(), objectives: z.strictObject({ cov: objectiveSchema, bbox: objectiveSchema }) }),
+    ),
+    enableAutoweighting: z.boolean(),
+    maxObjectiveWeight: z.number(),
+    minObjectiveWeight: z.number(),
+  }),
+  postprocessing: z.record(z.string(), clusteringSchema),
+  evaluation: z.strictObject({
+    validationPeriod: z.number(),
+    firstValidationEpoch: z.number(),
+    averagePrecisionMode: z.enum(['SAMPLE', 'INTEGRATE']),
+    minimumOverlap: z.record(z.string(), z.number()),
+    boxes: z.record(z.string(), z.strictObject({ minimumHeight: z.number(), maximumHeight: z.number(), minimumWidth: z.number(), maximumWidth: z.number() })),
+  }),
+});
+export type DetectnetSpec = z.infer<typeof detectnetSpecSchema>;
+
+const optional = <K extends string, T>(key: K, value: T | undefined): { [P in K]?: T } => (value === undefined ? {} : ({ [key]: value } as { [P in K]?: T }));
+
+/** Clustering settings of one class, in the training and in the inference spec. */
+export const clusteringOf = (config: SpecMessage | undefined): z.infer<typeof clusteringSchema> => ({
+  coverageThreshold: numberOf(config, 'coverage_threshold'),
+  minimumBoundingBoxHeight: numberOf(config, 'minimum_bounding_box_height'),
+  clusteringAlgorithm: (textOf(config, 'clustering_algorithm') || 'DBSCAN') as 'DBSCAN' | 'NMS' | 'HYBRID',
+  dbscanEps: numberOf(config, 'dbscan_eps'),
+  dbscanMinSamples: numberOf(config, 'dbscan_min_samples'),
+  dbscanConfidenceThreshold: numberOf(config, 'dbscan_confidence_threshold'),
+  nmsIouThreshold: numberOf(config, 'nms_iou_threshold'),
+  nmsConfidenceThreshold: numberOf(config, 'nms_confidence_threshold'),
+});
+
+function modelOf(model: SpecMessage | undefined) {
+  const objectives = part(model, 'objective_set');
+  const bbox = part(objectives, 'bbox');
+  return {
+    arch: textOf(model, 'arch'),
+    numLayers: numberOf(model, 'num_layers'),
+    ...optional('pretrainedModelFile', textOrNone(model, 'pretrained_model_file')),
+    loadGraph: flagOf(model, 'load_graph'),
+    freezeBlocks: numbersOf(model, 'freeze_blocks'),
+    freezePretrainedLayers: flagOf(model, 'freeze_pretrained_layers'),
+    freezeBn: flagOf(model, 'freeze_bn'),
+    useBatchNorm: flagOf(model, 'use_batch_norm'),
+    usePooling: flagOf(model, 'use_pooling'),
+    allProjections: flagOf(model, 'all_projections'),
+    dropoutRate: numberOf(model, 'dropout_rate'),
+    ...optional('activation', textOrNone(part(model, 'activation'), 'activation_type')),
+    trainingPrecision: textOf(part(model, 'training_precision'), 'backend_floatx') || 'FLOAT32',
+    // Without objective_set TLT takes its default spec's 35 and 0.5, which DeepStream's parser has built in too.
+    bbox: { scale: bbox ? numberOf(bbox, 'scale') : 35, offset: bbox ? numberOf(bbox, 'offset') : 0.5, ...optional('input', textOrNone(bbox, 'input')) },
+    cov: optional('input', textOrNone(part(objectives, 'cov'), 'input')),
+  };
+}
+
+function learningRateOf(rate: SpecMessage | undefined) {
+  const early = part(rate, 'early_stopping_annealing_schedule');
+  const schedule = early ?? part(rate, 'soft_start_annealing_schedule');
+  const ends = { minLearningRate: numberOf(schedule, 'min_learning_rate'), maxLearningRate: numberOf(schedule, 'max_learning_rate') };
+  if (!early) return { kind: 'soft-start-annealing', ...ends, softStart: numberOf(schedule, 'soft_start'), annealing: numberOf(schedule, 'annealing') };
+  return {
+    kind: 'early-stopping-annealing',
+    ...ends,
+    softStartEpochs: numberOf(early, 'soft_start_epochs'),
+    annealingEpochs: numberOf(early, 'annealing_epochs'),
+    patienceSteps: numberOf(early, 'patience_steps'),
+  };
+}
+
+function trainingOf(training: SpecMessage | undefined) {
+  const adam = part(part(training, 'optimizer'), 'adam');
+  const scaling = part(training, 'cost_scaling');
+  const regularizer = part(training, 'regularizer');
+  return {
+    batchSize: numberOf(training, 'batch_size_per_gpu'),
+    epochs: numberOf(training, 'num_epochs'),
+    learningRate: learningRateOf(part(training, 'learning_rate')),
+    regularizer: { type: textOf(regularizer, 'type') || 'NO_REG', weight: numberOf(regularizer, 'weight') },
+    optimizer: { kind: 'adam', epsilon: numberOf(adam, 'epsilon'), beta1: numberOf(adam, 'beta1'), beta2: numberOf(adam, 'beta2') },
+    costScaling: {
+      enabled: flagOf(scaling, 'enabled'),
+      initialExponent: numberOf(scaling, 'initial_exponent'),
+      increment: numberOf(scaling, 'increment'),
+      decrement: numberOf(scaling, 'decrement'),
+    },
+    checkpointInterval: numberOf(training, 'checkpoint_interval'),
+    enableQat: flagOf(training, 'enable_qat'),
+  };
+}
+
+const sourceOf = (source: SpecMessage) => ({
+  tfrecordsPath: textOf(source, 'tfrecords_path'),
+  imageDirectoryPath: textOf(source, 'image_directory_path'),
+  sourceWeight: numberOf(source, 'source_weight'),
+});
+
+function datasetOf(data: SpecMessage | undefined) {
+  const source = part(data, 'validation_data_source');
+  const fold = data?.validation_fold;
+  return {
+    sources: partsOf(data, 'data_sources').map(sourceOf),
+    imageExtension: textOf(data, 'image_extension'),
+    targetClassMapping: scalarRecordOf<string>(data, 'target_class_mapping', 'string'),
+    validation: source ? { kind: 'source', source: sourceOf(source) } : typeof fold === 'number' ? { kind: 'fold', fold } : { kind: 'none' },
+    dataloaderMode: textOf(data, 'dataloader_mode'),
+    samplingMode: textOf(data, 'sampling_mode'),
+  };
+}
+
+function augmentationOf(augmentation: SpecMessage | undefined) {
+  const pre = part(augmentation, 'preprocessing');
+  const spatial = part(augmentation, 'spatial_augmentation');
+  const color = part(augmentation, 'color_augmentation');
+  const [right, bottom] = [numberOf(pre, 'crop_right'), numberOf(pre, 'crop_bottom')];
+  return {
+    width: numberOf(pre, 'output_image_width'),
+    height: numberOf(pre, 'output_image_height'),
+    channels: numberOf(pre, 'output_image_channel'),
+    enableAutoResize: flagOf(pre, 'enable_auto_resize'),
+    ...optional('outputImageMin', numberOf(pre, 'output_image_min') || undefined),
+    ...optional('outputImageMax', numberOf(pre, 'output_image_max') || undefined),
+    ...optional('crop', right > 0 || bottom > 0 ? { left: numberOf(pre, 'crop_left'), top: numberOf(pre, 'crop_top'), right, bottom } : undefined),
+    minBboxWidth: numberOf(pre, 'min_bbox_width'),
+    minBboxHeight: numberOf(pre, 'min_bbox_height'),
+    hflipProbability: numberOf(spatial, 'hflip_probability'),
+    vflipProbability: numberOf(spatial, 'vflip_probability'),
+    // Zero is no zoom that exists; validate.ts notes it.
+    zoomMin: numberOf(spatial, 'zoom_min') || 1,
+    zoomMax: numberOf(spatial, 'zoom_max') || 1,
+    translateMaxX: numberOf(spatial, 'translate_max_x'),
+    translateMaxY: numberOf(spatial, 'translate_max_y'),
+    rotateRadMax: numberOf(spatial, 'rotate_rad_max'),
+    rotateProbability: numberOf(spatial, 'rotate_probability'),
+    colorShiftStddev: numberOf(color, 'color_shift_stddev'),
+    hueRotationMax: numberOf(color, 'hue_rotation_max'),
+    saturationShiftMax: numberOf(color, 'saturation_shift_max'),
+    contrastScaleMax: numberOf(color, 'contrast_scale_max'),
+    contrastCenter: numberOf(color, 'contrast_center'),
+  };
+}
+
+function costOf(cost: SpecMessage | undefined) {
+  const objective = (target: SpecMessage, name: string) => {
+    const found = partsOf(target, 'objectives').find(entry => textOf(entry, 'name') === name);
+    return { initialWeight: numberOf(found, 'initial_weight'), weightTarget: numberOf(found, 'weight_target') };
+  };
+  const classes = partsOf(cost, 'target_classes').map(
+    target =>
+      [
+        textOf(target, 'name'),
+        {
+          classWeight: numberOf(target, 'class_weight'),
+          coverageForegroundWeight: numberOf(target, 'coverage_foreground_weight'),
+          objectives: { cov: objective(target, 'cov'), bbox: objective(target, 'bbox') },
+        },
+      ] as const,
+  );
+  return {
+    classes: Object.fromEntries(classes),
+    enableAutoweighting: flagOf(cost, 'enable_autoweighting'),
+    maxObjectiveWeight: numberOf(cost, 'max_objective_weight'),
+    minObjectiveWeight: numberOf(cost, 'min_objective_weight'),
+  };
+}
+
+/** A parsed DetectNet_v2 training spec as settings; throws spec-invalid when it does not hold (see validate.ts) or is another task's. */
+export function detectnetSpec(spec: ParsedSpec): { readonly spec: DetectnetSpec; readonly notes: readonly string[] } {
+  if (spec.task !== 'detectnet_v2_train') throw wrongTask(spec, 'detectnet_v2_train');
+  const notes = requireValid(spec);
+  const message = withDefaults(spec.task, spec.message);
+  const evaluation = part(message, 'evaluation_config');
+  const rasterizer = part(message, 'bbox_rasterizer_config');
+  const settings = detectnetSpecSchema.parse({
+    randomSeed: numberOf(message, 'random_seed'),
+    targetClasses: partsOf(part(message, 'cost_function_config'), 'target_classes').map(target => textOf(target, 'name')),
+    model: modelOf(part(message, 'model_config')),
+    training: trainingOf(part(message, 'training_config')),
+    dataset: datasetOf(part(message, 'dataset_config')),
+    augmentation: augmentationOf(part(message, 'augmentation_config')),
+    rasterizer: {
+      deadzoneRadius: numberOf(rasterizer, 'deadzone_radius'),
+      classes: recordOf(rasterizer, 'target_class_config', entry => ({
+        covCenterX: numberOf(entry, 'cov_center_x'),
+        covCenterY: numberOf(entry, 'cov_center_y'),
+        covRadiusX: numberOf(entry, 'cov_radius_x'),
+        covRadiusY: numberOf(entry, 'cov_radius_y'),
+        bboxMinRadius: numberOf(entry, 'bbox_min_radius'),
+      })),
+    },
+    cost: costOf(part(message, 'cost_function_config')),
+    postprocessing: recordOf(part(message, 'postprocessing_config'), 'target_class_config', entry => clusteringOf(part(entry, 'clustering_config'))),
+    evaluation: {
+      validationPeriod: numberOf(evaluation, 'validation_period_during_training'),
+      firstValidationEpoch: numberOf(evaluation, 'first_validation_epoch'),
+      averagePrecisionMode: textOf(evaluation, 'average_precision_mode'),
+      minimumOverlap: scalarRecordOf<number>(evaluation, 'minimum_detection_ground_truth_overlap', 'number'),
+      boxes: recordOf(evaluation, 'evaluation_box_config', entry => ({
+        minimumHeight: numberOf(entry, 'minimum_height'),
+        maximumHeight: numberOf(entry, 'maximum_height'),
+        minimumWidth: numberOf(entry, 'minimum_width'),
+        maximumWidth: numberOf(entry, 'maximum_width'),
+      })),
+    },
+  });
+  return { spec: settings, notes };
+}
+
+/** The complaint about a spec of another task than the command is for. */
+export const wrongTask = (spec: ParsedSpec, wanted: string): EdgeError =>
+  new EdgeError('spec-invalid', `This is a spec for ${spec.task}, not for ${wanted}.`, {
+    hint: `Name a ${wanted} spec; edgeforge spec explain FILE shows what a file is.`,
+    where: spec.file === undefined ? undefined : { file: spec.file },
+  });
+
+export const inferenceSpecSchema = z.strictObject({
+  targetClasses: z.array(z.string()),
+  width: z.number(),
+  height: z.number(),
+  channels: z.number(),
+  batchSize: z.number(),
+  stride: z.number(),
+  /** Network to run, as written; -m on the command line goes before it. */
+  model: path.optional(),
+  engine: path.optional(),
+  kittiDump: z.boolean(),
+  disableOverlay: z.boolean(),
+  overlayLinewidth: z.number(),
+  classes: z.record(
+    z.string(),
+    z.strictObject({
+      clustering: clusteringSchema,
+      confidenceModel: z.enum(['aggregate_cov', 'mean_cov']),
+      outputMap: z.string().optional(),
+      color: z.strictObject({ red: z.number(), green: z.number(), blue: z.number() }),
+    }),
+  ),
+});
+/** Settings of a DetectNet_v2 inference spec; the class "default" stands for those not named. */
+export type InferenceSpec = z.infer<typeof inferenceSpecSchema>;
+
+/** A parsed DetectNet_v2 inference spec as settings. TLT 2.0's confidence_threshold counts as dbscan_confidence_threshold where that is unset. */
+export function inferenceSpec(spec: ParsedSpec): { readonly spec: InferenceSpec; readonly notes: readonly string[] } {
+  if (spec.task !== 'detectnet_v2_infer') throw wrongTask(spec, 'detectnet_v2_infer');
+  const notes = requireValid(spec);
+  const message = withDefaults(spec.task, spec.message);
+  const inferencer = part(message, 'inferencer_config');
+  const handler = part(message, 'bbox_handler_config');
+  const trt = part(inferencer, 'tensorrt_config');
+  const written = part(part(spec.message, 'bbox_handler_config'), 'classwise_bbox_handler_config');
+  const classes = entriesOf(handler, 'classwise_bbox_handler_config').map(([name]) => {
+    const entry = part(part(handler, 'classwise_bbox_handler_config'), name);
+    const clustering = clusteringOf(part(entry, 'clustering_config'));
+    const unset = part(part(written, name), 'clustering_config')?.dbscan_confidence_threshold === undefined;
+    const old = numberOf(part(written, name), 'confidence_threshold');
+    const color = part(entry, 'bbox_color');
+    return [
+      name,
+      {
+        clustering: unset && old > 0 ? { ...clustering, dbscanConfidenceThreshold: old } : clustering,
+        confidenceModel: textOf(entry, 'confidence_model'),
+        ...optional('outputMap', textOrNone(entry, 'output_map')),
+        color: { red: numberOf(color, 'R'), green: numberOf(color, 'G'), blue: numberOf(color, 'B') },
+      },
+    ] as const;
+  });
+  const settings = inferenceSpecSchema.parse({
+    targetClasses: textsOf(inferencer, 'target_classes'),
+    width: numberOf(inferencer, 'image_width'),
+    height: numberOf(inferencer, 'image_height'),
+    channels: numberOf(inferencer, 'image_channels'),
+    batchSize: numberOf(inferencer, 'batch_size'),
+    stride: numberOf(inferencer, 'stride'),
+    ...optional('model', textOrNone(part(inferencer, 'tlt_config'), 'model') ?? textOrNone(trt, 'etlt_model')),
+    ...optional('engine', textOrNone(trt, 'trt_engine')),
+    kittiDump: flagOf(handler, 'kitti_dump'),
+    disableOverlay: flagOf(handler, 'disable_overlay'),
+    overlayLinewidth: numberOf(handler, 'overlay_linewidth'),
+    classes: Object.fromEntries(classes),
+  });
+  return { spec: settings, notes };
+}
