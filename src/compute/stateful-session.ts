@@ -1,0 +1,89 @@
+import { Worker } from 'node:worker_threads';
+import { EdgeError, type ErrorCode } from '../core/errors.ts';
+import { siblingModule } from '../core/package-root.ts';
+import type { Tensor } from '../graph/ir.ts';
+import type { StateSlot } from './lowering.ts';
+import { openSession, type SessionOptions } from './session.ts';
+
+export type Tensors = ReadonlyMap<string, Tensor>;
+
+/** A session some of whose outputs become inputs of the next run: the weights and slots of a training step stay with the engine. */
+export interface StatefulSession {
+  /** Runs once and moves the state on; returns the outputs that are not state. */
+  run(feeds: Tensors): Promise<Tensors>;
+  /** Sets the state, by input name, in the model's own layout. */
+  load(state: Tensors): Promise<void>;
+  /** The state now, or (`before`) as it was ahead of the latest run. */
+  save(when?: 'now' | 'before'): Promise<Tensors>;
+  close(): Promise<void>;
+}
+
+export interface StatefulOptions extends SessionOptions {
+  readonly state: readonly StateSlot[];
+}
+
+/** Opens a stateful session in this thread: its runs block the thread. */
+export async function openStateful(model: Uint8Array, options: StatefulOptions): Promise<StatefulSession> {
+  const session = await openSession(model, options);
+  let now = new Map<string, Tensor>();
+  let before = now;
+  const moved = new Set(options.state.map(slot => slot.output));
+  return {
+    async run(feeds) {
+      before = now;
+      const results = await session.run(new Map([...feeds, ...now]));
+      now = new Map(options.state.map(slot => [slot.input, results.get(slot.output) as Tensor]));
+      return new Map([...results].filter(([name]) => !moved.has(name)));
+    },
+    async load(state) {
+      for (const { input } of options.state) {
+        if (!state.has(input)) throw new EdgeError('weights-mismatch', `The state has no tensor ${input}.`, { hint: 'Start the training afresh: rm -r its scratch folder.' });
+      }
+      now = new Map(options.state.map(({ input }) => [input, state.get(input) as Tensor]));
+      before = now;
+    },
+    save: async (when = 'now') => (when === 'now' ? now : before),
+    close: () => session.close(),
+  };
+}
+
+/** What travels to the worker thread and back. */
+export type StatefulRequest =
+  | { readonly type: 'open'; readonly model: Uint8Array; readonly options: StatefulOptions }
+  | { readonly type: 'run' | 'load'; readonly tensors: Tensors }
+  | { readonly type: 'save'; readonly when: 'now' | 'before' }
+  | { readonly type: 'close' };
+export type StatefulReply =
+  | { readonly type: 'done'; readonly tensors?: Tensors }
+  | { readonly type: 'failed'; readonly code: ErrorCode; readonly message: string; readonly hint: string };
+
+/** The same in a worker thread of its own, so that this thread prepares the next batch meanwhile. One call at a time. */
+export async function openStatefulThread(model: Uint8Array, options: StatefulOptions): Promise<StatefulSession> {
+  const worker = new Worker(siblingModule(import.meta.url, '_stateful-worker'));
+  const ended = Promise.withResolvers<never>();
+  ended.promise.catch(() => {});
+  worker.once('error', error => ended.reject(error));
+  worker.once('exit', code => ended.reject(new EdgeError('internal', `The training thread ended with code ${code}.`, { hint: 'Look into the log of this step.' })));
+  const ask = async (request: StatefulRequest): Promise<Tensors> => {
+    const answer = new Promise<StatefulReply>(resolve => worker.once('message', resolve));
+    worker.postMessage(request);
+    const reply = await Promise.race([answer, ended.promise]);
+    if (reply.type === 'failed') throw new EdgeError(reply.code, reply.message, { hint: reply.hint });
+    return reply.tensors ?? new Map();
+  };
+  try {
+    await ask({ type: 'open', model, options });
+  } catch (error) {
+    await worker.terminate();
+    throw error;
+  }
+  return {
+    run: feeds => ask({ type: 'run', tensors: feeds }),
+    load: async state => void (await ask({ type: 'load', tensors: state })),
+    save: (when = 'now') => ask({ type: 'save', when }),
+    async close() {
+      await ask({ type: 'close' });
+      await worker.terminate();
+    },
+  };
+}
