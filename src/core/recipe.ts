@@ -4,6 +4,7 @@ import { canonical, type Digest, type Json } from './fingerprint.ts';
 
 /** What an artifact is. A step that wants a `network` cannot be handed a `dataset`. */
 export type Kind =
+  | 'images'
   | 'dataset'
   | 'tfrecords'
   | 'network'
