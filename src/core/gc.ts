@@ -59,6 +59,12 @@ export async function collectGarbage(store: Store, options: CollectOptions = {})
   return { items, bytes: items.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
+/** When something was last changed, ms since 1970; never, for what others removed meanwhile. */
+const changedAt = (path: string): Promise<number> =>
+  lstat(path).then(
+    info => info.ctimeMs,
+    () => Number.POSITIVE_INFINITY,
+  );
 const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
 
 async function markActions(store: Store, cutoff: number): Promise<{ stale: string[]; marked: Set<string> }> {
@@ -112,7 +118,7 @@ async function unmarkedObjects(store: Store, marked: ReadonlySet<string>, safeSi
       if (name.startsWith(temporaryMark) || marked.has(name.replace(/\.tree$/, ''))) continue;
       const path = join(store.objects.folder, prefix, name);
       // ctime, for an object's mtime is its seal.
-      if ((await lstat(path)).ctimeMs < safeSince) found.push(path);
+      if ((await changedAt(path)) < safeSince) found.push(path);
     }
   }
   return found;
@@ -147,27 +153,26 @@ async function leftOvers(store: Store, safeSince: number): Promise<string[]> {
   const found: string[] = [];
   const look = async (entry: Dirent) => {
     const path = join(entry.parentPath, entry.name);
-    if (entry.name.startsWith(temporaryMark) && (await lstat(path)).ctimeMs < safeSince) found.push(path);
+    if (entry.name.startsWith(temporaryMark) && (await changedAt(path)) < safeSince) found.push(path);
   };
   for (const folder of ['', 'objects', 'actions', 'latest', 'scratch', 'users'].map(name => join(store.root, name))) {
     for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
       await look(entry);
       if (basename(folder) !== 'objects' || !entry.isDirectory() || entry.name.startsWith(temporaryMark)) continue;
-      for (const inner of await readdir(join(folder, entry.name), { withFileTypes: true })) await look(inner);
+      for (const inner of await readdir(join(folder, entry.name), { withFileTypes: true }).catch(() => [])) await look(inner);
     }
   }
   return found;
 }
 
-/** Files that objects share by hard links are counted where they are an object of their own. */
+/** Files that objects share by hard links are counted where they are an object of their own; what others removed meanwhile counts nothing. */
 async function item(kind: Collected['kind'], path: string): Promise<Collected> {
-  const info = await lstat(path);
-  if (!info.isDirectory()) return { kind, path, bytes: info.size };
+  const info = await lstat(path).catch(() => undefined);
+  if (!info?.isDirectory()) return { kind, path, bytes: info?.size ?? 0 };
   let bytes = 0;
-  for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const file = await lstat(join(entry.parentPath, entry.name));
-    if (kind !== 'object' || file.nlink === 1) bytes += file.size;
+  for (const entry of await readdir(path, { recursive: true, withFileTypes: true }).catch(() => [])) {
+    const file = entry.isFile() ? await lstat(join(entry.parentPath, entry.name)).catch(() => undefined) : undefined;
+    if (file && (kind !== 'object' || file.nlink === 1)) bytes += file.size;
   }
   return { kind, path, bytes };
 }

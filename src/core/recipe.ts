@@ -128,7 +128,9 @@ function checkPort(id: string, name: string, port: Port, input: Artifact | reado
   const kind = port.replace(/\?$|\[\]$/, '');
   const odd = artifacts.find(artifact => artifact.kind !== kind);
   if (fits && !odd) return;
-  throw new EdgeError('internal', `"${id}" wants ${port} as "${name}", not ${odd?.kind ?? (input === undefined ? 'nothing' : 'this')}.`, { hint: 'Wire it to an output of that kind.' });
+  throw new EdgeError('internal', `"${id}" wants ${port} as "${name}", not ${odd?.kind ?? (input === undefined ? 'nothing' : 'this')}.`, {
+    hint: 'Wire it to an output of that kind.',
+  });
 }
 
 /** A build: steps and what each of them reads. Nodes stand in an order in which they could run. */

@@ -35,5 +35,6 @@ test('canonical: different values have different text', () => {
 });
 
 test('canonical: what JSON cannot tell apart throws', () => {
-  for (const value of [Number.NaN, Number.POSITIVE_INFINITY, new Map(), new Date(), new Uint8Array(2), () => 1, 1n, undefined, { deep: [new Set()] }]) expect(() => canonical(value)).toThrow();
+  for (const value of [Number.NaN, Number.POSITIVE_INFINITY, new Map(), new Date(), new Uint8Array(2), () => 1, 1n, undefined, { deep: [new Set()] }])
+    expect(() => canonical(value)).toThrow();
 });

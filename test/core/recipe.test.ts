@@ -28,7 +28,9 @@ test('what the compiler refuses', () => {
 test('settings that do not fit, twins and strangers are refused with where', () => {
   const recipe = new Recipe();
   const { dataset } = recipe.add(steps.importDataset, { config: { seed: 1 }, inputs: {} });
-  expect(() => recipe.add(steps.train, { config: { epochs: 1.5 }, inputs: { dataset } })).toThrow(expect.objectContaining({ code: 'project-invalid', where: { path: 'train.epochs' } }));
+  expect(() => recipe.add(steps.train, { config: { epochs: 1.5 }, inputs: { dataset } })).toThrow(
+    expect.objectContaining({ code: 'project-invalid', where: { path: 'train.epochs' } }),
+  );
   expect(() => recipe.add(steps.importDataset, { config: { seed: 1 }, inputs: {} })).toThrow(/Two steps are called "import-dataset"/);
   expect(() => new Recipe().add(steps.train, { config: { epochs: 1 }, inputs: { dataset } })).toThrow(/another recipe/);
 });

@@ -7,7 +7,8 @@ import { emptySeries, extendSeries } from '../../src/core/series.ts';
 const startMs = Date.parse('2026-01-01T00:00:00Z');
 const fold = (events: readonly (readonly [seconds: number, event: UntimedEvent])[], from: RunState = initialRunState) =>
   events.reduce((state, [seconds, event]) => reduceRun(state, { time: new Date(startMs + seconds * 1000).toISOString(), ...event } as RunEvent), from);
-const progress = (done: number, total: number, metrics: Record<string, number> = {}, unit = 'epoch') => ({ type: 'step-progress', step: 'train', done, total, unit, metrics }) as const;
+const progress = (done: number, total: number, metrics: Record<string, number> = {}, unit = 'epoch') =>
+  ({ type: 'step-progress', step: 'train', done, total, unit, metrics }) as const;
 
 test('status, notes, failures and result are folds', () => {
   const state = fold([

@@ -80,7 +80,13 @@ describe('devices', () => {
     expect((await toy.run(store, { devices })).counted).toEqual(['engine left', 'measure left', 'report']);
     toy.board('left').reachable = false;
     const plan = await planRecipe(toy.recipe({ devices }), { store });
-    expect(plan.map(({ step, status }) => `${step} ${status}`).slice(4)).toEqual(['engine left unknown', 'measure left unknown', 'engine right cached', 'measure right cached', 'report unknown']);
+    expect(plan.map(({ step, status }) => `${step} ${status}`).slice(4)).toEqual([
+      'engine left unknown',
+      'measure left unknown',
+      'engine right cached',
+      'measure right cached',
+      'report unknown',
+    ]);
     expect(await toy.run(store, { devices })).toMatchObject({ exitCode: 3, counted: [] });
   });
 

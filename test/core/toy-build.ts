@@ -53,10 +53,19 @@ export class Toy {
     return recipe;
   }
 
-  async run(store: Store, settings: ToySettings = {}, options: { signal?: AbortSignal; only?: string[] } = {}): Promise<RunOutcome & { events: UntimedEvent[]; counted: string[] }> {
+  async run(
+    store: Store,
+    settings: ToySettings = {},
+    options: { signal?: AbortSignal; only?: string[] } = {},
+  ): Promise<RunOutcome & { events: UntimedEvent[]; counted: string[] }> {
     const events: UntimedEvent[] = [];
     const before = this.ran.length;
-    const outcome = await runRecipe(this.recipe(settings), { store, emit: event => void events.push(event), signal: options.signal ?? new AbortController().signal, only: options.only });
+    const outcome = await runRecipe(this.recipe(settings), {
+      store,
+      emit: event => void events.push(event),
+      signal: options.signal ?? new AbortController().signal,
+      only: options.only,
+    });
     return { ...outcome, events, counted: this.ran.slice(before) };
   }
 }
