@@ -1,4 +1,6 @@
+import { EdgeError } from '../../core/errors.ts';
 import type { SpecMessage, SpecValue } from './_bind.ts';
+import type { ParsedSpec } from './parse-spec.ts';
 
 // Readers of a message that withDefaults has filled: a scalar that is absent there is a mistake of ours, not of the user.
 
@@ -34,3 +36,13 @@ export const recordOf = <T>(message: SpecMessage | undefined, name: string, read
 /** A map of scalars of one type. */
 export const scalarRecordOf = <T extends number | string>(message: SpecMessage | undefined, name: string, type: T extends number ? 'number' : 'string'): Record<string, T> =>
   Object.fromEntries(entriesOf(message, name).filter(([, value]) => typeof value === type)) as Record<string, T>;
+
+/** A member that is left out where its value is absent. */
+export const optional = <K extends string, T>(key: K, value: T | undefined): { [P in K]?: T } => (value === undefined ? {} : ({ [key]: value } as { [P in K]?: T }));
+
+/** The complaint about a spec of another task than the command is for. */
+export const wrongTask = (spec: ParsedSpec, wanted: string): EdgeError =>
+  new EdgeError('spec-invalid', `This is a spec for ${spec.task}, not for ${wanted}.`, {
+    hint: `Name a ${wanted} spec; edgeforge spec explain FILE shows what a file is.`,
+    where: spec.file === undefined ? undefined : { file: spec.file },
+  });

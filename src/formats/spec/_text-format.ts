@@ -118,6 +118,90 @@ class Lexer {
 const closing: Readonly<Record<string, string>> = { '{': '}', '<': '>' };
 const shown = (token: Token): string => (token.kind === 'end' ? token.text : `"${token.text.slice(0, 60)}"`);
 
+class Parser {
+  private readonly lexer: Lexer;
+  private token: Token;
+  private fields = 0;
+
+  constructor(lexer: Lexer) {
+    this.lexer = lexer;
+    this.token = lexer.next();
+  }
+
+  private take(): Token {
+    const taken = this.token;
+    this.token = this.lexer.next();
+    return taken;
+  }
+
+  private isMark(text: string): boolean {
+    return this.token.kind === 'mark' && this.token.text === text;
+  }
+
+  private scalar(): ScalarNode {
+    const { line } = this.token;
+    const sign = this.isMark('-') ? this.take().text : '';
+    if (this.token.kind === 'string' && sign === '') {
+      const pieces: string[] = [];
+      while (this.token.kind === 'string') pieces.push(this.take().text);
+      return { kind: 'string', text: pieces.join(''), line };
+    }
+    const { kind } = this.token;
+    if (kind !== 'number' && kind !== 'word') return this.lexer.fail(`Expected a value, found ${shown(this.token)}.`, this.token.line);
+    return { kind, text: sign + this.take().text, line };
+  }
+
+  private value(depth: number): ValueNode {
+    const close = this.token.kind === 'mark' ? closing[this.token.text] : undefined;
+    if (close === undefined) return this.scalar();
+    const open = this.take();
+    return { kind: 'message', fields: this.message(depth + 1, close, open), line: open.line };
+  }
+
+  private list(depth: number): ValueNode[] {
+    const values: ValueNode[] = [];
+    this.take();
+    while (!this.isMark(']')) {
+      values.push(this.value(depth));
+      if (this.isMark(',')) this.take();
+      else if (!this.isMark(']')) this.lexer.fail(`Expected "," or "]", found ${shown(this.token)}.`, this.token.line);
+    }
+    this.take();
+    return values;
+  }
+
+  private field(depth: number): FieldNode {
+    this.fields += 1;
+    if (this.fields > textLimits.fields) this.lexer.fail(`More than ${textLimits.fields} fields.`, this.token.line, 'Split the file: no spec is that long.');
+    const name = this.take();
+    if (name.kind !== 'word') this.lexer.fail(`Expected a field name, found ${shown(name)}.`, name.line);
+    const colon = this.isMark(':');
+    if (colon) this.take();
+    if (this.isMark('[')) return { name: name.text, line: name.line, values: this.list(depth), list: true };
+    if (!colon && !this.isMark('{') && !this.isMark('<')) this.lexer.fail(`Expected ":" or "{" after ${name.text.slice(0, 60)}, found ${shown(this.token)}.`, this.token.line);
+    return { name: name.text, line: name.line, values: [this.value(depth)], list: false };
+  }
+
+  message(depth: number, close: string | undefined, open: Token | undefined): FieldNode[] {
+    if (depth > textLimits.depth) this.lexer.fail(`Messages are nested more than ${textLimits.depth} deep.`, this.token.line, 'Close the braces: no spec nests that deep.');
+    const found: FieldNode[] = [];
+    for (;;) {
+      if (this.token.kind === 'end') {
+        if (close !== undefined) this.lexer.fail(`"${open!.text}" of line ${open!.line} is never closed.`, open!.line, `Add the missing "${close}".`);
+        return found;
+      }
+      if (close !== undefined && this.isMark(close)) {
+        this.take();
+        return found;
+      }
+      if (this.isMark('}') || this.isMark('>'))
+        this.lexer.fail(`"${this.token.text}" closes nothing.`, this.token.line, `Remove it, or add the missing "${close === undefined ? '{' : close}" before it.`);
+      found.push(this.field(depth));
+      if (this.isMark(',') || this.isMark(';')) this.take();
+    }
+  }
+}
+
 /** Protobuf text → a tree with the line of every field; throws EdgeError spec-syntax (file, line) or limit-exceeded, never anything else. */
 export function parseTextFormat(source: string, file?: string): readonly FieldNode[] {
   if (source.length > textLimits.characters) {
@@ -126,74 +210,5 @@ export function parseTextFormat(source: string, file?: string): readonly FieldNo
       where: file === undefined ? undefined : { file },
     });
   }
-  const lexer = new Lexer(source, file);
-  let token = lexer.next();
-  let fields = 0;
-  const take = (): Token => {
-    const taken = token;
-    token = lexer.next();
-    return taken;
-  };
-  const isMark = (text: string): boolean => token.kind === 'mark' && token.text === text;
-
-  function scalar(): ScalarNode {
-    const { line } = token;
-    const sign = isMark('-') ? take().text : '';
-    if (token.kind === 'string' && sign === '') {
-      let text = '';
-      while (token.kind === 'string') text += take().text;
-      return { kind: 'string', text, line };
-    }
-    if (token.kind !== 'number' && token.kind !== 'word') return lexer.fail(`Expected a value, found ${shown(token)}.`, token.line);
-    const { kind, text } = take() as Token & { kind: 'number' | 'word' };
-    return { kind, text: sign + text, line };
-  }
-
-  function value(depth: number): ValueNode {
-    const close = token.kind === 'mark' ? closing[token.text] : undefined;
-    if (close === undefined) return scalar();
-    const open = take();
-    return { kind: 'message', fields: message(depth + 1, close, open), line: open.line };
-  }
-
-  function field(depth: number): FieldNode {
-    fields += 1;
-    if (fields > textLimits.fields) lexer.fail(`More than ${textLimits.fields} fields.`, token.line, 'Split the file: no spec is that long.');
-    const name = take();
-    if (name.kind !== 'word') lexer.fail(`Expected a field name, found ${shown(name)}.`, name.line);
-    const colon = isMark(':');
-    if (colon) take();
-    if (isMark('[')) {
-      take();
-      const values: ValueNode[] = [];
-      while (!isMark(']')) {
-        values.push(value(depth));
-        if (isMark(',')) take();
-        else if (!isMark(']')) lexer.fail(`Expected "," or "]", found ${shown(token)}.`, token.line);
-      }
-      take();
-      return { name: name.text, line: name.line, values, list: true };
-    }
-    if (!colon && !isMark('{') && !isMark('<')) lexer.fail(`Expected ":" or "{" after ${name.text}, found ${shown(token)}.`, token.line);
-    return { name: name.text, line: name.line, values: [value(depth)], list: false };
-  }
-
-  function message(depth: number, close: string | undefined, open: Token | undefined): FieldNode[] {
-    if (depth > textLimits.depth) lexer.fail(`Messages are nested more than ${textLimits.depth} deep.`, token.line, 'Close the braces: no spec nests that deep.');
-    const found: FieldNode[] = [];
-    for (;;) {
-      if (token.kind === 'end') {
-        if (close !== undefined) lexer.fail(`"${open!.text}" of line ${open!.line} is never closed.`, open!.line, `Add the missing "${close}".`);
-        return found;
-      }
-      if (token.kind === 'mark' && token.text === close) {
-        take();
-        return found;
-      }
-      if (isMark('}') || isMark('>')) lexer.fail(`"${token.text}" closes nothing.`, token.line, `Remove it, or add the missing "${close === undefined ? '{' : close}" before it.`);
-      found.push(field(depth));
-      if (isMark(',') || isMark(';')) take();
-    }
-  }
-  return message(0, undefined, undefined);
+  return new Parser(new Lexer(source, file)).message(0, undefined, undefined);
 }

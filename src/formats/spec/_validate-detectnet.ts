@@ -1,6 +1,6 @@
 import type { SpecMessage, SpecProblem } from './_bind.ts';
 import { above, atLeast, below, between, checkLimits, inside, type Limit, multipleOf, oneOf, problemAt } from './_limits.ts';
-import { entriesOf, flagOf, numberOf, part, partsOf, scalarRecordOf, textOf } from './_read.ts';
+import { entriesOf, flagOf, numberOf, numbersOf, part, partsOf, scalarRecordOf, textOf } from './_read.ts';
 import { didYouMean } from './near-miss.ts';
 import type { ParsedSpec } from './parse-spec.ts';
 
@@ -10,7 +10,7 @@ export const detectnetArchitectures = ['resnet', 'vgg', 'darknet', 'mobilenet_v1
 export const depths: Readonly<Record<string, readonly number[]>> = { resnet: [10, 18, 34, 50, 101], vgg: [16, 19], darknet: [19, 53], cspdarknet: [19, 53] };
 
 /** Clustering limits hold in the training spec and in the inference spec. */
-const clustering = (path: string): readonly Limit[] => [
+export const clusteringLimits = (path: string): readonly Limit[] => [
   [`${path}.coverage_threshold`, unit],
   [`${path}.dbscan_eps`, unit],
   [`${path}.dbscan_min_samples`, unit],
@@ -73,7 +73,7 @@ const limits: readonly Limit[] = [
   ['cost_function_config.target_classes.*.objectives.*.weight_target', atLeast(0)],
   ['cost_function_config.max_objective_weight', atLeast(0)],
   ['cost_function_config.min_objective_weight', atLeast(0)],
-  ...clustering('postprocessing_config.target_class_config.*.clustering_config'),
+  ...clusteringLimits('postprocessing_config.target_class_config.*.clustering_config'),
   ['evaluation_config.validation_period_during_training', above(0, 10)],
   ['evaluation_config.first_validation_epoch', above(0, 10)],
   ['evaluation_config.minimum_detection_ground_truth_overlap.*', unit],
@@ -145,56 +145,72 @@ function classProblems(spec: ParsedSpec, message: SpecMessage): SpecProblem[] {
   ];
 }
 
-/** Rules over several fields. */
-function jointProblems(spec: ParsedSpec, message: SpecMessage): SpecProblem[] {
-  const found: SpecProblem[] = [];
-  const refuse = (path: string, text: string, hint: string) => found.push(problemAt(spec, path, text, hint));
-  const ordered = (path: string, owner: SpecMessage | undefined, low: string, high: string) => {
-    if (owner && numberOf(owner, low) > numberOf(owner, high))
-      refuse(`${path}.${low}`, `${path}.${low} is ${numberOf(owner, low)}, more than ${high} (${numberOf(owner, high)}).`, `Swap them, or write ${low} ≤ ${high}.`);
-  };
+type Refuse = (path: string, text: string, hint: string) => void;
+const ordered = (refuse: Refuse, path: string, owner: SpecMessage | undefined, low: string, high: string): void => {
+  if (owner && numberOf(owner, low) > numberOf(owner, high))
+    refuse(`${path}.${low}`, `${path}.${low} is ${numberOf(owner, low)}, more than ${high} (${numberOf(owner, high)}).`, `Swap them, or write ${low} ≤ ${high}.`);
+};
+
+/** What must agree within model_config. */
+function modelProblems(spec: ParsedSpec, message: SpecMessage, refuse: Refuse): void {
   const model = part(message, 'model_config');
-  const training = part(message, 'training_config');
-  const file = textOf(model, 'pretrained_model_file');
   const needsFile = [
     flagOf(model, 'load_graph') && 'load_graph',
     flagOf(model, 'freeze_pretrained_layers') && 'freeze_pretrained_layers',
-    ((model?.freeze_blocks as readonly number[] | undefined) ?? []).length > 0 && 'freeze_blocks',
+    numbersOf(model, 'freeze_blocks').length > 0 && 'freeze_blocks',
   ];
-  for (const field of needsFile)
-    if (field && file === '')
+  for (const field of needsFile) {
+    if (field && textOf(model, 'pretrained_model_file') === '')
       refuse(`model_config.${field}`, `model_config.${field} needs a pretrained network, and pretrained_model_file is not set.`, 'Set pretrained_model_file, or remove the field.');
+  }
   const depth = depths[textOf(model, 'arch')];
   const layers = numberOf(model, 'num_layers');
-  if (model && depth && spec.lines.has('model_config.num_layers') && !depth.includes(layers))
+  if (!model || !depth || !spec.lines.has('model_config.num_layers') || depth.includes(layers)) return;
+  const nearest = depth.reduce((best, value) => (Math.abs(value - layers) < Math.abs(best - layers) ? value : best));
+  refuse('model_config.num_layers', `model_config.num_layers is ${layers}; ${textOf(model, 'arch')} has ${depth.join(', ')}.`, `Did you mean ${nearest}?`);
+}
+
+/** Schedule and optimizer, and their tie to validation. */
+function trainingProblems(message: SpecMessage, refuse: Refuse): void {
+  const training = part(message, 'training_config');
+  if (!training) return;
+  const schedules = 'training_config.learning_rate';
+  const annealing = part(part(training, 'learning_rate'), 'soft_start_annealing_schedule');
+  const early = part(part(training, 'learning_rate'), 'early_stopping_annealing_schedule');
+  if (!annealing && !early)
     refuse(
-      'model_config.num_layers',
-      `model_config.num_layers is ${layers}; ${textOf(model, 'arch')} has ${depth.join(', ')}.`,
-      `Did you mean ${depth.reduce((best, value) => (Math.abs(value - layers) < Math.abs(best - layers) ? value : best))}?`,
-    );
-  const rate = part(training, 'learning_rate');
-  const annealing = part(rate, 'soft_start_annealing_schedule');
-  const early = part(rate, 'early_stopping_annealing_schedule');
-  if (training && !annealing && !early)
-    refuse(
-      'training_config.learning_rate',
+      schedules,
       'training_config sets no learning rate.',
       'Add learning_rate { soft_start_annealing_schedule { min_learning_rate: 5e-6 max_learning_rate: 5e-4 soft_start: 0.1 annealing: 0.7 } }.',
     );
-  ordered('training_config.learning_rate.soft_start_annealing_schedule', annealing, 'min_learning_rate', 'max_learning_rate');
-  ordered('training_config.learning_rate.soft_start_annealing_schedule', annealing, 'soft_start', 'annealing');
-  ordered('training_config.learning_rate.early_stopping_annealing_schedule', early, 'min_learning_rate', 'max_learning_rate');
-  if (training && !part(part(training, 'optimizer'), 'adam'))
+  ordered(refuse, `${schedules}.soft_start_annealing_schedule`, annealing, 'min_learning_rate', 'max_learning_rate');
+  ordered(refuse, `${schedules}.soft_start_annealing_schedule`, annealing, 'soft_start', 'annealing');
+  ordered(refuse, `${schedules}.early_stopping_annealing_schedule`, early, 'min_learning_rate', 'max_learning_rate');
+  if (!part(part(training, 'optimizer'), 'adam'))
     refuse('training_config.optimizer', 'training_config sets no optimizer.', 'Add optimizer { adam { epsilon: 1e-8 beta1: 0.9 beta2: 0.999 } }.');
-  ordered('augmentation_config.spatial_augmentation', part(part(message, 'augmentation_config'), 'spatial_augmentation'), 'zoom_min', 'zoom_max');
-  ordered('cost_function_config', part(message, 'cost_function_config'), 'min_objective_weight', 'max_objective_weight');
-  const pre = part(part(message, 'augmentation_config'), 'preprocessing');
-  if (part(message, 'augmentation_config') && !pre)
+  const period = numberOf(part(message, 'evaluation_config'), 'validation_period_during_training');
+  const patience = numberOf(early, 'patience_steps');
+  const epochs = numberOf(training, 'num_epochs');
+  if (early && (patience < period || patience > epochs)) {
+    refuse(
+      `${schedules}.early_stopping_annealing_schedule.patience_steps`,
+      `patience_steps is ${patience}; it must lie between validation_period_during_training (${period}) and num_epochs (${epochs}).`,
+      `Write for example ${Math.max(period, 1)}.`,
+    );
+  }
+}
+
+/** Sizes, crops and data sources. */
+function dataProblems(message: SpecMessage, refuse: Refuse): void {
+  const augmentation = part(message, 'augmentation_config');
+  const pre = part(augmentation, 'preprocessing');
+  if (augmentation && !pre)
     refuse(
       'augmentation_config.preprocessing',
       'The input size is not set: augmentation_config has no preprocessing.',
       'Add preprocessing { output_image_width: 960 output_image_height: 544 output_image_channel: 3 }.',
     );
+  ordered(refuse, 'augmentation_config.spatial_augmentation', part(augmentation, 'spatial_augmentation'), 'zoom_min', 'zoom_max');
   for (const [from, to] of [
     ['crop_left', 'crop_right'],
     ['crop_top', 'crop_bottom'],
@@ -202,36 +218,46 @@ function jointProblems(spec: ParsedSpec, message: SpecMessage): SpecProblem[] {
     if (numberOf(pre, to) > 0 && numberOf(pre, to) <= numberOf(pre, from))
       refuse(`augmentation_config.preprocessing.${to}`, `${to} is ${numberOf(pre, to)}, not beyond ${from} (${numberOf(pre, from)}).`, `Write ${to} > ${from}, or 0 for no crop.`);
   }
-  const period = numberOf(part(message, 'evaluation_config'), 'validation_period_during_training');
-  const patience = numberOf(early, 'patience_steps');
-  if (early && (patience < period || patience > numberOf(training, 'num_epochs')))
-    refuse(
-      'training_config.learning_rate.early_stopping_annealing_schedule.patience_steps',
-      `patience_steps is ${patience}; it must lie between validation_period_during_training (${period}) and num_epochs (${numberOf(training, 'num_epochs')}).`,
-      `Write for example ${Math.max(period, 1)}.`,
-    );
-  for (const [name] of entriesOf(part(message, 'evaluation_config'), 'evaluation_box_config')) {
-    const path = `evaluation_config.evaluation_box_config[${JSON.stringify(name)}]`;
-    const box = part(part(part(message, 'evaluation_config'), 'evaluation_box_config'), name);
-    ordered(path, box, 'minimum_height', 'maximum_height');
-    ordered(path, box, 'minimum_width', 'maximum_width');
-  }
-  for (const [index, target] of partsOf(part(message, 'cost_function_config'), 'target_classes').entries()) {
-    const names = partsOf(target, 'objectives').map(objective => textOf(objective, 'name'));
-    for (const name of ['cov', 'bbox'])
-      if (!names.includes(name))
-        refuse(
-          `cost_function_config.target_classes[${index}]`,
-          `The class ${textOf(target, 'name')} has no objective "${name}".`,
-          `Add objectives { name: "${name}" initial_weight: ${name === 'cov' ? 1 : 10} weight_target: ${name === 'cov' ? 1 : 10} }.`,
-        );
-  }
   const data = part(message, 'dataset_config');
   const extension = textOf(data, 'image_extension');
   if (data && partsOf(data, 'data_sources').length === 0)
     refuse('dataset_config.data_sources', 'dataset_config names no data.', 'Add data_sources { tfrecords_path: "…" image_directory_path: "…" }.');
   if (extension.startsWith('.'))
     refuse('dataset_config.image_extension', `dataset_config.image_extension is "${extension}"; it is written without a dot.`, `Did you mean "${extension.slice(1)}"?`);
+}
+
+/** Objectives of the cost and boxes of the evaluation. */
+function scoreProblems(message: SpecMessage, refuse: Refuse): void {
+  const cost = part(message, 'cost_function_config');
+  ordered(refuse, 'cost_function_config', cost, 'min_objective_weight', 'max_objective_weight');
+  for (const [index, target] of partsOf(cost, 'target_classes').entries()) {
+    const names = partsOf(target, 'objectives').map(objective => textOf(objective, 'name'));
+    for (const name of ['cov', 'bbox']) {
+      const weight = name === 'cov' ? 1 : 10;
+      if (!names.includes(name))
+        refuse(
+          `cost_function_config.target_classes[${index}]`,
+          `The class ${textOf(target, 'name')} has no objective "${name}".`,
+          `Add objectives { name: "${name}" initial_weight: ${weight} weight_target: ${weight} }.`,
+        );
+    }
+  }
+  const boxes = part(part(message, 'evaluation_config'), 'evaluation_box_config');
+  for (const name of Object.keys(boxes ?? {})) {
+    const path = `evaluation_config.evaluation_box_config[${JSON.stringify(name)}]`;
+    ordered(refuse, path, part(boxes, name), 'minimum_height', 'maximum_height');
+    ordered(refuse, path, part(boxes, name), 'minimum_width', 'maximum_width');
+  }
+}
+
+/** Rules over several fields. */
+function jointProblems(spec: ParsedSpec, message: SpecMessage): SpecProblem[] {
+  const found: SpecProblem[] = [];
+  const refuse: Refuse = (path, text, hint) => void found.push(problemAt(spec, path, text, hint));
+  modelProblems(spec, message, refuse);
+  trainingProblems(message, refuse);
+  dataProblems(message, refuse);
+  scoreProblems(message, refuse);
   return found;
 }
 
@@ -281,25 +307,4 @@ export function validateDetectnet(spec: ParsedSpec, message: SpecMessage): { err
     .filter(name => !part(message, name))
     .map(name => problemAt(spec, name, `${name} is missing; a DetectNet_v2 spec for train and evaluate has it.`, `Add ${name} { … }: edgeforge init writes a complete spec.`));
   return { errors: [...absent, ...checkLimits(spec, message, limits), ...jointProblems(spec, message), ...classProblems(spec, message)], notes: recommendations(message) };
-}
-
-const inferenceLimits: readonly Limit[] = [
-  ['inferencer_config.image_width', multipleOf(16)],
-  ['inferencer_config.image_height', multipleOf(16)],
-  ['inferencer_config.image_channels', oneOf([3, 1])],
-  ['inferencer_config.batch_size', above(0, 1)],
-  ['inferencer_config.stride', above(0, 16)],
-  ['bbox_handler_config.classwise_bbox_handler_config.*.confidence_model', oneOf(['aggregate_cov', 'mean_cov'])],
-  ...clustering('bbox_handler_config.classwise_bbox_handler_config.*.clustering_config'),
-];
-
-/** Errors and notes of a DetectNet_v2 inference spec. */
-export function validateInference(spec: ParsedSpec, message: SpecMessage): { errors: SpecProblem[]; notes: string[] } {
-  const absent = ['inferencer_config', 'bbox_handler_config'].filter(name => !part(message, name)).map(name => problemAt(spec, name, `${name} is missing.`, `Add ${name} { … }.`));
-  const classes = part(message, 'inferencer_config')?.target_classes;
-  const none = part(message, 'inferencer_config') && (!Array.isArray(classes) || classes.length === 0);
-  const unnamed = none
-    ? [problemAt(spec, 'inferencer_config.target_classes', 'inferencer_config names no target class.', 'Add target_classes: "…" in the order of the network’s outputs.')]
-    : [];
-  return { errors: [...absent, ...unnamed, ...checkLimits(spec, message, inferenceLimits)], notes: [] };
 }

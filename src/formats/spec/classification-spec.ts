@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import type { SpecMessage } from './_bind.ts';
-import { flagOf, numberOf, numbersOf, part, scalarRecordOf, textOf, textOrNone } from './_read.ts';
+import { flagOf, numberOf, numbersOf, optional, part, scalarRecordOf, textOf, textOrNone, wrongTask } from './_read.ts';
 import { parseImageSize } from './_validate-others.ts';
-import { wrongTask } from './detectnet-spec.ts';
 import { type ParsedSpec, withDefaults } from './parse-spec.ts';
 import { requireValid } from './validate.ts';
 
@@ -56,8 +55,6 @@ export const classificationSpecSchema = z.strictObject({
   evaluation: z.strictObject({ datasetPath: path.optional(), modelPath: path.optional(), topK: z.number(), batchSize: z.number(), enableCenterCrop: z.boolean() }),
 });
 export type ClassificationSpec = z.infer<typeof classificationSpecSchema>;
-
-const optional = <K extends string, T>(key: K, value: T | undefined): { [P in K]?: T } => (value === undefined ? {} : ({ [key]: value } as { [P in K]?: T }));
 
 function modelOf(model: SpecMessage | undefined) {
   const norm = part(model, 'batch_norm_config');

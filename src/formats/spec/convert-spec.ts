@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
-import { numberOf, part, partsOf, scalarRecordOf, textOf, textOrNone, textsOf } from './_read.ts';
-import { wrongTask } from './detectnet-spec.ts';
+import { numberOf, part, partsOf, scalarRecordOf, textOf, textOrNone, textsOf, wrongTask } from './_read.ts';
 import { type ParsedSpec, withDefaults } from './parse-spec.ts';
 import { requireValid } from './validate.ts';
 

@@ -1,5 +1,6 @@
 import type { SpecProblem } from './_bind.ts';
-import { validateDetectnet, validateInference } from './_validate-detectnet.ts';
+import { validateDetectnet } from './_validate-detectnet.ts';
+import { validateInference } from './_validate-inference.ts';
 import { validateClassification, validateConvert } from './_validate-others.ts';
 import { type ParsedSpec, specError, withDefaults } from './parse-spec.ts';
 
