@@ -23,13 +23,20 @@ export function dimsOf(types: ReadonlyMap<string, TensorType>, name: string): re
   });
 }
 
+const counts = new WeakMap<Builder, number>();
+/** A value name of our own, not yet claimed: values of the graph being lowered are claimed only when they are written, so `fresh` could take one of theirs. */
+export function unique(builder: Builder, stem: string): string {
+  const count = (counts.get(builder) ?? 0) + 1;
+  counts.set(builder, count);
+  return `${stem}~${count}`;
+}
+
 /** Short words for the operators that lowerings write most; the last argument names the output where it matters. */
 export function words(builder: Builder) {
   const ops = (type: string, inputs: readonly string[], attributes: Attributes, outputs: readonly (string | undefined)[], domain = ''): string[] =>
     builder.ops(type, inputs, attributes, {
-      // A prefix of our own: values of the graph being lowered are claimed only when they are written.
-      name: builder.fresh(`node:low.${type}`).slice(5),
-      outputs: outputs.map(output => output ?? builder.fresh(`low.${type}`)),
+      name: unique(builder, type),
+      outputs: outputs.map(output => output ?? unique(builder, type)),
       domain,
     });
   const op = (type: string, inputs: readonly string[], attributes: Attributes = {}, output?: string, domain = ''): string =>

@@ -1,6 +1,6 @@
 import type { Builder } from '../../graph/builder.ts';
 import { type Attributes, float, type Graph, int, ints, type Node, type TensorType, text } from '../../graph/ir.ts';
-import { dimsOf, words } from './_emit.ts';
+import { dimsOf, unique, words } from './_emit.ts';
 import type { Layout } from './_layouts.ts';
 
 export const nchwcDomain = 'com.microsoft.nchwc';
@@ -99,7 +99,7 @@ export class Places {
   /** The name that the value `name` gets where it is written in `layout`: its own in its home layout, a fresh one elsewhere. */
   claim(name: string, layout: Layout): string {
     if ((this.#homes.get(name) ?? 'plain') === layout) return name;
-    const fresh = this.builder.fresh(`${name}.${layout}`);
+    const fresh = unique(this.builder, `${name}.${layout}`);
     const type = this.types.get(name);
     if (layout === 'plain' && type) this.types.set(fresh, type);
     return fresh;

@@ -1,5 +1,5 @@
 import { type Attributes, float, floatOf, int, ints, intsOf, type Node } from '../../graph/ir.ts';
-import { dimsOf, type EmitContext, words } from './_emit.ts';
+import { dimsOf, type EmitContext, unique, words } from './_emit.ts';
 import { geometryOf } from './_geometry.ts';
 
 /** Axes of a batch norm's statistics: all but the channels. */
@@ -11,7 +11,7 @@ export function batchNormTrain(node: Node, { builder, types }: EmitContext): voi
   const [x = '', gamma = '', beta = ''] = node.inputs;
   const channels = dimsOf(types, gamma)[0] ?? 1;
   // Two initializers of its own per node: onnxruntime writes outputs over shared ones and the statistics come out wrong.
-  const zeros = () => builder.weight(builder.fresh('low.zeros'), { dataType: 'float32', dims: [channels], data: new Float32Array(channels) });
+  const zeros = () => builder.weight(unique(builder, 'zeros'), { dataType: 'float32', dims: [channels], data: new Float32Array(channels) });
   const { ops } = words(builder);
   ops('BatchNormalization', [x, gamma, beta, zeros(), zeros()], { training_mode: int(1), momentum: float(0), epsilon: float(floatOf(node, 'epsilon', 1e-5)) }, [
     node.outputs[0],
