@@ -1,0 +1,205 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { noDetectionAugmentation } from '../../src/data/augment.ts';
+import { type Batch, type LoaderOptions, openBatches, openLoader } from '../../src/data/batches.ts';
+import { type ClassMap, mapClasses } from '../../src/data/class-map.ts';
+import { decodeImage, decodePlaced, readHeader } from '../../src/data/decode.ts';
+import { importKitti } from '../../src/data/import-kitti.ts';
+import { placeBox, placementOf, unplaceBox } from '../../src/data/placement.ts';
+import type { Manifest } from '../../src/data/sample.ts';
+import { drawScenes } from '../../src/data/synth.ts';
+
+let folder: string;
+let manifest: Manifest;
+let classes: ClassMap;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'batches-'));
+  await drawScenes({ seed: 9, count: 10, folder, width: 160, height: 96 });
+  manifest = await importKitti(folder);
+  classes = mapClasses(manifest);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const augmentation = {
+  ...noDetectionAugmentation,
+  hflipProbability: 0.5,
+  translateMaxX: 4,
+  translateMaxY: 4,
+  zoomMin: 0.9,
+  zoomMax: 1.2,
+  hueRotationMax: 20,
+  saturationShiftMax: 0.2,
+  contrastScaleMax: 0.1,
+};
+const options = (): LoaderOptions => ({
+  manifest,
+  classes,
+  size: { width: 64, height: 48 },
+  preprocess: { scale: 1 / 255, offset: [0, 0, 0], order: 'rgb', resize: 'stretch' },
+  augmentation,
+  batch: 4,
+  seed: 11,
+  shuffle: true,
+});
+const collect = async (batches: AsyncIterable<Batch>) => {
+  const all: Batch[] = [];
+  for await (const batch of batches) all.push(batch);
+  return all;
+};
+
+describe('batches', () => {
+  test('are the same for any number of workers, any prefetch and any cache', async () => {
+    const inline = await collect(openBatches({ ...options(), workers: 0, epoch: 3 }));
+    for (const [workers, prefetch, cacheBytes] of [
+      [1, 1, 0],
+      [3, 2, 1 << 22],
+    ] as const) {
+      const made = await collect(openBatches({ ...options(), workers, prefetch, cacheBytes, epoch: 3 }));
+      expect(made).toEqual(inline);
+    }
+    expect(inline.map(({ images }) => images.dims)).toEqual(Array(3).fill([4, 3, 48, 64]));
+    expect(Math.max(...(inline[0]!.images.data as Float32Array))).toBeLessThanOrEqual(1);
+  });
+
+  test('an epoch can be read again, from a loader that has read others before (resume)', async () => {
+    await using loader = openLoader({ ...options(), workers: 2, cacheBytes: 1 << 22 });
+    const [first, second] = [await collect(loader.epoch(0)), await collect(loader.epoch(1))];
+    expect(second).not.toEqual(first);
+    expect(await collect(loader.epoch(0))).toEqual(first);
+    expect(await collect(openBatches({ ...options(), workers: 0, epoch: 1 }))).toEqual(second);
+    const ids = first.flatMap(batch => batch.ids);
+    expect(new Set(ids).size).toBe(10);
+  });
+
+  test('the last batch: dropped, wrapped or padded', async () => {
+    const base = { ...options(), workers: 0, shuffle: false };
+    expect((await collect(openBatches({ ...base, last: 'drop' }))).map(({ n }) => n)).toEqual([4, 4]);
+    const wrapped = await collect(openBatches({ ...base, last: 'wrap' }));
+    expect(wrapped.at(-1)!.ids).toEqual(['000008', '000009', '000000', '000001']);
+    const padded = await collect(openBatches({ ...base, last: 'pad' }));
+    expect(padded.at(-1)).toMatchObject({ n: 2, ids: ['000008', '000009'] });
+    expect(padded.at(-1)!.annotations).toHaveLength(2);
+    expect((padded.at(-1)!.images.data as Float32Array).subarray(2 * 3 * 48 * 64).every(value => value === 0)).toBe(true);
+  });
+
+  test('a corrupt file stops with its name, or is skipped with a note', async () => {
+    const broken: Manifest = { ...manifest, samples: manifest.samples.map((sample, i) => (i === 2 ? { ...sample, image: 'images/broken.jpg' } : sample)) };
+    await writeFile(join(folder, 'images', 'broken.jpg'), 'this is no jpeg');
+    for (const workers of [0, 2]) {
+      const base = { ...options(), manifest: broken, workers, shuffle: false };
+      await expect(collect(openBatches(base))).rejects.toMatchObject({
+        code: 'image-corrupt',
+        message: expect.stringContaining('broken.jpg'),
+        hint: expect.stringContaining('validate'),
+      });
+      const notes: string[] = [];
+      const skipping = { ...base, onCorrupt: 'skip', onNote: (note: string) => notes.push(note) } as const;
+      expect((await collect(openBatches(skipping)))[0]!.ids).toEqual(['000000', '000001', '000003', '000003']);
+      expect((await collect(openBatches({ ...skipping, last: 'pad' })))[0]).toMatchObject({ n: 3, ids: ['000000', '000001', '000003'] });
+      expect(notes[0]).toMatch(/broken\.jpg.*skipped/);
+    }
+    await expect(
+      collect(openBatches({ ...options(), manifest: { ...manifest, samples: [{ ...manifest.samples[0]!, image: 'images/gone.jpg' }] }, batch: 1, onCorrupt: 'skip' })),
+    ).rejects.toMatchObject({ code: 'file-missing' });
+  });
+
+  test('leaving early and aborting close the workers', async () => {
+    for await (const batch of openBatches({ ...options(), workers: 2 })) {
+      expect(batch.n).toBe(4);
+      break;
+    }
+    const controller = new AbortController();
+    const reading = (async () => {
+      for await (const _ of openBatches({ ...options(), workers: 2, signal: controller.signal })) controller.abort();
+    })();
+    await expect(reading).rejects.toMatchObject({ code: 'cancelled' });
+  });
+
+  test('classification: crops, flips and colours by key; classes as indices', async () => {
+    const flowers: Manifest = {
+      ...manifest,
+      task: 'classification',
+      classes: ['a', 'b'],
+      samples: manifest.samples.map(({ objects: _, ...sample }, i) => ({ ...sample, className: i % 2 ? 'b' : 'a' })),
+    };
+    const base: LoaderOptions = {
+      ...options(),
+      manifest: flowers,
+      classes: mapClasses(flowers),
+      shuffle: false,
+      augmentation: { kind: 'classification', randomCrop: true, hflipProbability: 0.5, color: true },
+      size: { width: 32, height: 32 },
+    };
+    const inline = await collect(openBatches({ ...base, workers: 0 }));
+    expect(await collect(openBatches({ ...base, workers: 2, cacheBytes: 1 << 22 }))).toEqual(inline);
+    expect(inline[0]!.annotations).toEqual([0, 1, 0, 1].map(classIndex => ({ kind: 'class', classIndex })));
+    const { augmentation: _, ...plain } = base;
+    expect((await collect(openBatches({ ...plain, workers: 0, fit: 'centre-crop' })))[0]!.images.dims).toEqual([4, 3, 32, 32]);
+  });
+
+  test('impossible wishes are refused', () => {
+    expect(() => openLoader({ ...options(), batch: 0 })).toThrow(/batch of 0/);
+    expect(() => openLoader({ ...options(), batch: 11, last: 'drop' })).toThrow(/do not fill/);
+    expect(() => openLoader({ ...options(), manifest: { ...manifest, samples: [] } })).toThrow(/no images/);
+    expect(() => openLoader({ ...options(), augmentation: { kind: 'classification', randomCrop: false, hflipProbability: 0, color: false } })).toThrow(/does not fit/);
+  });
+});
+
+describe('placement', () => {
+  const box = { x1: 100, y1: 50, x2: 300, y2: 150 };
+  test.each([
+    ['stretch', { x1: 50, y1: 50, x2: 150, y2: 150 }, { width: 500, height: 500 }],
+    ['letterbox', { x1: 50, y1: 25, x2: 150, y2: 75 }, { width: 500, height: 250 }],
+    ['none', box, { width: 500, height: 500 }],
+    ['centre-crop', { x1: 106.4 - 282, y1: 53.2 - 16, x2: 319.2 - 282, y2: 159.6 - 16 }, { width: 500, height: 500 }],
+  ] as const)('%s moves boxes with the image, and back', (fit, expected, content) => {
+    const placement = placementOf({ width: 1000, height: 500 }, { width: 500, height: 500 }, fit);
+    expect(placement.content).toEqual(content);
+    const placed = placeBox(box, placement);
+    for (const side of ['x1', 'y1', 'x2', 'y2'] as const) {
+      expect(placed[side]).toBeCloseTo(expected[side], 6);
+      expect(unplaceBox(placed, placement)[side]).toBeCloseTo(box[side], 9);
+    }
+  });
+
+  test('the decoded object lies in its placed box', async () => {
+    const white = { x: 60, y: 20, width: 40, height: 30 };
+    const file = join(folder, 'block.png');
+    const block = await sharp({ create: { width: white.width, height: white.height, channels: 3, background: '#fff' } })
+      .png()
+      .toBuffer();
+    await sharp({ create: { width: 200, height: 100, channels: 3, background: '#000' } })
+      .composite([{ input: block, left: white.x, top: white.y }])
+      .png()
+      .toFile(file);
+    for (const fit of ['stretch', 'letterbox', 'none', 'centre-crop'] as const) {
+      const { pixels, placement } = await decodePlaced(file, { width: 96, height: 96 }, fit);
+      expect([pixels.width, pixels.height]).toEqual([placement.content.width, placement.content.height]);
+      const at = (x: number, y: number) => pixels.data[(Math.round(y) * pixels.width + Math.round(x)) * 3]!;
+      const { x1, y1, x2, y2 } = placeBox({ x1: 60, y1: 20, x2: 100, y2: 50 }, placement);
+      const inside = [Math.min(pixels.width, x2) - 3, Math.min(pixels.height, y2) - 3] as const;
+      expect(at(Math.max(0, x1) + 3, Math.max(0, y1) + 3)).toBeGreaterThan(240);
+      expect(at(...inside)).toBeGreaterThan(240);
+      if (x1 > 4) expect(at(x1 - 4, y1 + 4)).toBeLessThan(16);
+      if (x2 < pixels.width - 4) expect(at(x2 + 3, y1 + 4)).toBeLessThan(16);
+    }
+  });
+
+  test('gray, 16-bit, transparent and CMYK files become 8-bit RGB; broken and absent ones are errors', async () => {
+    const base = sharp({ create: { width: 8, height: 6, channels: 4, background: { r: 200, g: 100, b: 50, alpha: 0.5 } } });
+    await base.clone().grayscale().removeAlpha().toColourspace('b-w').png().toFile(join(folder, 'gray.png'));
+    await base.clone().removeAlpha().toColourspace('rgb16').png().toFile(join(folder, 'deep.png'));
+    await base.clone().png().toFile(join(folder, 'alpha.png'));
+    await base.clone().removeAlpha().toColourspace('cmyk').jpeg().toFile(join(folder, 'cmyk.jpg'));
+    for (const name of ['gray.png', 'deep.png', 'alpha.png', 'cmyk.jpg']) expect((await decodeImage(join(folder, name))).data).toHaveLength(8 * 6 * 3);
+    const deep = await decodeImage(join(folder, 'deep.png'));
+    expect([...deep.data.subarray(0, 3)]).toEqual([200, 100, 50]);
+    await writeFile(join(folder, 'broken.png'), 'no');
+    await expect(decodeImage(join(folder, 'broken.png'))).rejects.toMatchObject({ code: 'image-corrupt', where: { file: join(folder, 'broken.png') } });
+    await expect(readHeader(join(folder, 'broken.png'))).rejects.toMatchObject({ code: 'image-corrupt' });
+    await expect(decodeImage(join(folder, 'absent.png'))).rejects.toMatchObject({ code: 'file-missing' });
+  });
+});
