@@ -45,10 +45,10 @@ const body = (job: Job, words: string, limit: number): string =>
     'root=$1; d=$2',
     ...(job.cwd === undefined ? [] : [`mkdir -p ${quote(job.cwd)} && cd ${quote(job.cwd)} || exit 97`]),
     `setsid ${words} & c=$!; echo $c > "$root/$d/child"`,
-    `setsid sh -c 'sleep $1; echo "edgeforge: the limit of $1 s is over"; kill -TERM -- -$2; sleep 5; kill -KILL -- -$2' sh ${limit} $c & w=$!`,
-    `trap 'kill -TERM -- "-$c"' TERM`,
+    `setsid sh -c 'sleep $1; echo "edgeforge: the limit of $1 s is over"; kill -s TERM -- -$2; sleep 5; kill -s KILL -- -$2' sh ${limit} $c & w=$!`,
+    `trap 'kill -s TERM -- "-$c"' TERM`,
     'wait $c; rc=$?; while kill -0 $c 2>/dev/null; do wait $c; rc=$?; done',
-    'kill -KILL -- "-$c" "-$w" 2>/dev/null; echo $rc > "$root/$d/rc.tmp"; mv "$root/$d/rc.tmp" "$root/$d/rc"',
+    'kill -s KILL -- "-$c" 2>/dev/null; kill -s KILL -- "-$w" 2>/dev/null; echo $rc > "$root/$d/rc.tmp"; mv "$root/$d/rc.tmp" "$root/$d/rc"',
   ].join('\n');
 
 /** Waits on the device (up to `waitSeconds`) for more log than `offset` or the end; prints one status line, then the log's bytes from there. */
@@ -66,7 +66,7 @@ tail -c "+$(($2+1))" "$d/log" 2>/dev/null | head -c 8388608`,
 export const stopScript = (folder: string): Command =>
   script(
     `d=$1; ${alive}
-if alive; then c=$(cat "$d/child"); kill -TERM "$p" 2>/dev/null; i=0; while alive && [ $i -lt 40 ]; do sleep 0.05; i=$((i+1)); done; kill -KILL -- "-$c" "$p" 2>/dev/null; fi; rm -rf "$d"`,
+if alive; then c=$(cat "$d/child"); kill -s TERM "$p" 2>/dev/null; i=0; while alive && [ $i -lt 40 ]; do sleep 0.05; i=$((i+1)); done; kill -s KILL -- "-$c"; kill -s KILL "$p" 2>/dev/null; fi; rm -rf "$d"`,
     folder,
   );
 /** Forgets a job whose result has been read. */

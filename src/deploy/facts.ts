@@ -1,0 +1,123 @@
+import { EdgeError } from '../core/errors.ts';
+import { canonical, digestOf } from '../core/fingerprint.ts';
+import { architectureOf, cpuOf, cudaOf, deepstreamOf, freeDiskOf, glibcOf, gpuOf, jetpackOf, jetsonOf, l4tOf, memoryOf, osOf, powerModeOf, tensorrtOf } from './_parse-facts.ts';
+import type { Fact, Facts, Runtime, Transport } from './device.ts';
+import { script } from './quote.ts';
+
+/** What is asked, by name: one line of shell each, silent where the thing is absent. All run as one script: one round trip. */
+export const questions = {
+  machine: 'uname -m',
+  kernel: 'uname -r',
+  home: 'echo "$HOME"',
+  release: 'cat /etc/os-release',
+  glibc: 'getconf GNU_LIBC_VERSION || ldd --version | head -1',
+  cpuinfo: 'awk \'/^$/ {exit} {print}\' /proc/cpuinfo',
+  nproc: 'nproc',
+  meminfo: 'head -1 /proc/meminfo',
+  disk: "df -Pk . | awk 'NR==2 {print $4}'",
+  model: "tr -d '\\0' < /proc/device-tree/model",
+  compatible: "tr '\\0' '\\n' < /proc/device-tree/compatible",
+  dts: "tr -d '\\0' < /proc/device-tree/nvidia,dtsfilename",
+  tegra: 'head -1 /etc/nv_tegra_release',
+  l4tCore: "dpkg-query -W -f='${Version}' nvidia-l4t-core",
+  dpkg: "dpkg-query -W nvidia-jetpack 'libnvinfer*' tensorrt 'deepstream-*'",
+  libraries: 'ls /usr/lib/*-linux-gnu/libnvinfer.so.*',
+  trtexec: 'command -v trtexec || ls /usr/src/tensorrt/bin/trtexec /opt/tensorrt/bin/trtexec',
+  banner: 't=$(command -v trtexec || ls /usr/src/tensorrt/bin/trtexec /opt/tensorrt/bin/trtexec) && timeout 20 $(echo "$t" | head -1) --help | head -1',
+  cuda: 'cat /usr/local/cuda/version.json /usr/local/cuda/version.txt',
+  cudaFolders: 'ls -d /usr/local/cuda-*',
+  deepstream: 'cat /opt/nvidia/deepstream/deepstream/version',
+  power: 'nvpmodel -q </dev/null',
+  gpu: 'nvidia-smi --query-gpu=name,driver_version,memory.total,compute_cap,power.limit --format=csv,noheader,nounits || nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader,nounits',
+  vendor: 'cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name',
+} as const;
+export type Answers = Readonly<Record<keyof typeof questions, string>>;
+
+/** The one script. It is kept on the device under its digest, so that asking again costs a line, not a page. */
+export const factScript: string = Object.entries(questions)
+  .map(([name, text]) => `printf '\\036${name}\\n'; { ${text}; } 2>/dev/null`)
+  .join('\n');
+const scriptDigest = digestOf(factScript);
+
+/** Output of the script → answers. A missing section is an empty answer. */
+export function splitAnswers(output: string): Answers {
+  const answers = Object.fromEntries(Object.keys(questions).map(name => [name, ''])) as Record<keyof typeof questions, string>;
+  for (const section of output.split('\u001e').slice(1)) {
+    const end = section.indexOf('\n');
+    const name = section.slice(0, end);
+    if (Object.hasOwn(answers, name)) answers[name as keyof typeof questions] = section.slice(end + 1);
+  }
+  return answers;
+}
+
+const present = <T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } => Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as never;
+
+/** Answers → facts; pure. Throws `device-refused` where it is not a Linux machine that answers. */
+export function factsOf(answers: Answers, deviceId: string, at: string): Facts {
+  if (answers.machine.trim() === '') throw new EdgeError('device-refused', 'The device did not say what machine it is.', { hint: 'It needs a POSIX shell and coreutils: try ssh DEVICE uname -m' });
+  const cpu = cpuOf(answers.cpuinfo, answers.nproc);
+  const jetson = jetsonOf(answers.compatible, answers.dts);
+  const l4t = l4tOf(answers.tegra, answers.l4tCore);
+  const card = jetson ? undefined : gpuOf(answers.gpu);
+  const architecture = architectureOf(answers.machine);
+  const product = answers.vendor.trim().split('\n').filter(Boolean).join(' ');
+  return present({
+    deviceId,
+    kind: jetson || l4t ? ('jetson' as const) : card ? ('dgpu' as const) : ('linux' as const),
+    architecture,
+    model: answers.model.trim() || card?.gpu || product || cpu.model,
+    os: osOf(answers.release),
+    kernel: answers.kernel.trim(),
+    glibc: glibcOf(answers.glibc),
+    cpu: { model: cpu.model, cores: cpu.cores, features: cpu.features },
+    memoryMB: memoryOf(answers.meminfo),
+    freeDiskMB: freeDiskOf(answers.disk),
+    home: answers.home.trim(),
+    l4t,
+    jetpack: jetpackOf(l4t, answers.dpkg),
+    tensorrt: tensorrtOf(answers),
+    cuda: cudaOf(answers.cuda, answers.cudaFolders),
+    deepstream: deepstreamOf(answers.deepstream, answers.dpkg),
+    sm: jetson?.sm ?? card?.sm,
+    gpu: card?.gpu,
+    powerMode: powerModeOf(answers.power),
+    soc: jetson?.soc,
+    module: jetson?.module,
+    trtexec: answers.trtexec.trim().split('\n')[0] || undefined,
+    emulated: (architecture === 'arm64' && cpu.x86) || answers.compatible.includes('linux,dummy-virt') || (architecture === 'arm64' && /QEMU/i.test(answers.vendor)),
+    at,
+  }) as Facts;
+}
+
+/** Facts as one question and its pure parser. */
+export const factsFact = (deviceId: string, at: string): Fact<Facts> => ({
+  command: ['sh', `store/facts-${scriptDigest.slice(0, 16)}`],
+  parse: finished => factsOf(splitAnswers(finished.stdout), deviceId, at),
+});
+
+/** Asks a device for its facts: one round trip where our script is already there. */
+export async function gatherFacts(transport: Transport, signal?: AbortSignal): Promise<Facts> {
+  const fact = factsFact(transport.deviceId, new Date().toISOString());
+  const options = { limitMs: 60_000, ...(signal ? { signal } : {}) };
+  let answered = await transport.exec(fact.command, options);
+  if (!answered.stdout.includes('\u001emachine')) {
+    const file = fact.command[1]!;
+    const kept = await transport.exec(script('mkdir -p store; cat > "$1.new" && mv "$1.new" "$1"', file), { ...options, input: new TextEncoder().encode(factScript) });
+    if (kept.exitCode !== 0) throw new EdgeError('device-refused', `"${transport.name}" cannot keep files in ~/.edgeforge: ${kept.stderr.trim()}.`, { hint: 'Is its home folder writable, and its disk not full? Try: df -h ~' });
+    answered = await transport.exec(fact.command, options);
+  }
+  return fact.parse(answered);
+}
+
+/** The facts that decide whether an engine still fits: they enter fingerprints. Power mode, clocks, load and free disk do not. */
+export function identityFacts(facts: Facts, runtime: Pick<Runtime, 'name' | 'version'>): Readonly<Record<string, string>> {
+  return present({
+    device: facts.deviceId,
+    runtime: runtime.version(facts),
+    architecture: facts.architecture,
+    sm: facts.sm,
+    l4t: facts.l4t && `${facts.l4t.release}.${facts.l4t.revision}`,
+    tensorrt: runtime.name === 'tensorrt' ? facts.tensorrt : undefined,
+    cpu: runtime.name === 'onnxruntime' ? digestOf(canonical({ model: facts.cpu.model, features: facts.cpu.features })).slice(0, 16) : undefined,
+  }) as Readonly<Record<string, string>>;
+}
