@@ -162,6 +162,11 @@ async function leftOvers(store: Store, safeSince: number): Promise<string[]> {
       for (const inner of await readdir(join(folder, entry.name), { withFileTypes: true }).catch(() => [])) await look(inner);
     }
   }
+  for (const name of await namesIn(join(store.root, 'users'))) {
+    const path = join(store.root, 'users', name);
+    // Left by a process that was killed.
+    if (!name.startsWith(temporaryMark) && !(await lockHolder(path)) && (await changedAt(path)) < safeSince) found.push(path);
+  }
   return found;
 }
 

@@ -1,5 +1,5 @@
 import { cancelled, judge, needsOf, perform } from './action.ts';
-import { asEdgeError, type ErrorCode } from './errors.ts';
+import { asEdgeError, type EdgeError, type ErrorCode } from './errors.ts';
 import type { Emit } from './events.ts';
 import type { Digest, Fingerprint } from './fingerprint.ts';
 import { causeOf } from './reason.ts';
@@ -28,8 +28,8 @@ export interface RunOptions {
   /** The run's id and the words that started it, for `run-started`. */
   readonly run?: string;
   readonly command?: string;
-  /** Called when every step has ended, before `run-finished`; returns the folder of files for people. */
-  readonly after?: (outcome: RunOutcome) => Promise<string | undefined>;
+  /** Called when every step has ended, before `run-finished`; returns the folder of files for people, and a failure of the whole (a missed gate) where there is one. */
+  readonly after?: (outcome: RunOutcome) => Promise<string | undefined | { readonly out?: string; readonly failure?: EdgeError }>;
 }
 
 /** The process exit code that a failure asks for: 2 usage, 3 device unreachable, 4 gate missed, 130 cancelled, otherwise 1. */
@@ -65,7 +65,7 @@ export async function runRecipe(recipe: Recipe, options: RunOptions): Promise<Ru
   emit({ type: 'run-started', run, command, steps: nodes.map(node => node.id) });
   const codes: ErrorCode[] = [];
   let out: string | undefined;
-  let failure: { readonly code: string; readonly message: string; readonly hint: string } | undefined;
+  let failure: EdgeError | undefined;
   const records = new Map<string, ActionRecord>();
   const result = (): RunOutcome => {
     const exitCode = exitCodeOfAll(codes, signal.aborted && (codes.length > 0 || records.size < nodes.length));
@@ -74,14 +74,16 @@ export async function runRecipe(recipe: Recipe, options: RunOptions): Promise<Ru
   try {
     await using _using = await store.use(`run ${run}`.trim());
     await new Steps(options, codes, records).bring(nodes);
-    out = await after?.(result());
+    await store.saveStatCache();
+    const last = await after?.(result());
+    if (typeof last === 'object') ({ out, failure } = last);
+    else out = last;
   } catch (error) {
-    const { code, message, hint } = asEdgeError(error);
-    codes.push(code);
-    failure = { code, message, hint };
+    failure = asEdgeError(error);
   }
+  if (failure) codes.push(failure.code);
   const { ok, exitCode } = result();
-  emit({ type: 'run-finished', ok, exitCode, out, error: failure });
+  emit({ type: 'run-finished', ok, exitCode, out, error: failure && { code: failure.code, message: failure.message, hint: failure.hint } });
   return { ok, exitCode, records, ...(out === undefined ? {} : { out }) };
 }
 

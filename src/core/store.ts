@@ -5,7 +5,7 @@ import { writeAtomic } from './atomic-file.ts';
 import { EdgeError } from './errors.ts';
 import { canonical, type Digest, digestOf, type Fingerprint, type Json } from './fingerprint.ts';
 import { acquireLock, lockHolder } from './lock.ts';
-import { Objects, type Presence } from './objects.ts';
+import { Objects, type Presence, removeReadOnly } from './objects.ts';
 import { StatCache } from './stat-cache.ts';
 
 const digest = z
@@ -64,10 +64,13 @@ export class Store {
   has(digest: Digest): Promise<Presence> {
     return this.objects.state(digest);
   }
-  /** The project's memory of digests of files outside the store. Save it when done. */
+  /** The project's memory of digests of files outside the store. `runRecipe` saves it; other processes do it themselves. */
   statCache(): Promise<StatCache> {
     this.#statCache ??= StatCache.open(join(this.root, 'stat-cache'));
     return this.#statCache;
+  }
+  async saveStatCache(): Promise<void> {
+    await (await this.#statCache)?.save();
   }
 
   actionPath(fingerprint: Fingerprint): string {
@@ -121,15 +124,15 @@ export class Store {
     const lock = await acquireLock(join(folder, 'owner'), what);
     const work = join(folder, 'work');
     const out = join(folder, 'out');
-    await rm(out, { recursive: true, force: true });
+    await removeReadOnly(out);
     await mkdir(work, { recursive: true });
     await mkdir(out);
     return {
       work,
       out,
       release: async done => {
-        await rm(out, { recursive: true, force: true });
-        if (done) await rm(work, { recursive: true, force: true });
+        await removeReadOnly(out);
+        if (done) await removeReadOnly(work);
         await lock.release();
         await rmdir(folder).catch(() => undefined);
       },

@@ -1,9 +1,10 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { EdgeError } from '../../src/core/errors.ts';
 import type { UntimedEvent } from '../../src/core/events.ts';
 import { planRecipe } from '../../src/core/plan.ts';
-import { exitCodeOf } from '../../src/core/run.ts';
+import { exitCodeOf, runRecipe } from '../../src/core/run.ts';
 import { newStore, Toy } from './toy-build.ts';
 
 const becauseFor = (events: readonly UntimedEvent[], step: string) => events.find(event => event.type === 'step-started' && event.step === step);
@@ -152,6 +153,19 @@ describe('failure and cancel', () => {
     expect(outcome).toMatchObject({ ok: false, exitCode: 1 });
     expect(outcome.events).toContainEqual(expect.objectContaining({ type: 'step-failed', step: 'train', code: 'internal', message: expect.stringContaining('boom') }));
     expect(outcome.events.at(-1)).toMatchObject({ type: 'run-finished', ok: false, exitCode: 1 });
+  });
+
+  test('the last word of a run: a folder, and a failure of the whole', async () => {
+    const [toy, store] = [new Toy(), await newStore()];
+    const events: UntimedEvent[] = [];
+    const options = { store, emit: (event: UntimedEvent) => void events.push(event), signal: new AbortController().signal };
+    const failure = new EdgeError('gate-missed', 'INT8 lost 3 points, the gate is 1.', { hint: 'Calibrate with more images.' });
+    expect(await runRecipe(toy.recipe(), { ...options, after: async ({ records }) => ({ out: `/out/${records.size}`, failure }) })).toMatchObject({
+      ok: false,
+      exitCode: 4,
+      out: '/out/4',
+    });
+    expect(events.at(-1)).toEqual({ type: 'run-finished', ok: false, exitCode: 4, out: '/out/4', error: failure.toJSON() });
   });
 
   test('exit codes', () => {
