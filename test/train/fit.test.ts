@@ -1,0 +1,97 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Score } from '../../src/tasks/task.ts';
+import { type EpochRecord, type FitOptions, type FitProgress, fit } from '../../src/train/fit.ts';
+import { predict } from '../../src/train/predict.ts';
+import { toyBatch, toyEpoch, toyNetwork, toyTask } from './_toys.ts';
+
+let root: string;
+let folders = 0;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'edgeforge-fit-'));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+const [steps, batch] = [8, 6];
+const settings = (changes: Partial<FitOptions> = {}): FitOptions => ({
+  network: toyNetwork(),
+  task: toyTask(),
+  batches: epoch => toyEpoch(epoch, steps, batch),
+  stepsPerEpoch: steps,
+  batch,
+  epochs: 3,
+  optimizer: { kind: 'adam' },
+  schedule: { kind: 'soft-start-annealing', minimum: 1e-4, maximum: 5e-3, softStart: 0.2, annealing: 0.6 },
+  folder: join(root, `run-${++folders}`),
+  threads: 1,
+  ...changes,
+});
+async function validate(graph: Parameters<NonNullable<FitOptions['validate']>>[0]): Promise<Score> {
+  const task = toyTask();
+  const { images, annotations } = toyBatch(30, 999);
+  async function* one() {
+    yield { images, n: 30 };
+  }
+  return task.score(await predict(graph, task, one(), { threads: 1 }), annotations);
+}
+
+describe('fit', () => {
+  it('learns a toy set, reporting epochs and progress, and keeps the best network', async () => {
+    const records: EpochRecord[] = [];
+    const progress: FitProgress[] = [];
+    const result = await fit(settings({ validate, onEpoch: record => void records.push(record), onProgress: each => void progress.push(each) }));
+    expect(records.map(record => record.epoch)).toEqual([0, 1, 2, 3]);
+    expect(records[3]?.loss).toBeLessThan((records[1]?.loss ?? 0) / 2);
+    expect(records[3]?.validation?.value).toBeGreaterThan(0.9);
+    expect(result.best?.value).toBe(Math.max(...records.map(record => record.validation?.value ?? 0)));
+    expect(progress).toHaveLength(3 * steps);
+    expect(progress.at(-1)).toMatchObject({ epoch: 3, step: steps, etaSeconds: 0 });
+    expect(progress.at(-1)?.imagesPerSecond).toBeGreaterThan(0);
+  });
+
+  it('ends with the very same bits when cancelled and resumed', async () => {
+    const straight = await fit(settings());
+    const folder = join(root, 'resumed');
+    const controller = new AbortController();
+    const cancelled = fit(settings({ folder, signal: controller.signal, onProgress: ({ epoch, step }) => epoch === 2 && step === 3 && controller.abort() }));
+    await expect(cancelled).rejects.toMatchObject({ code: 'cancelled' });
+    const resumed = await fit(settings({ folder, resume: true }));
+    expect(resumed.resumedFrom).toBe(1);
+    for (const [name, tensor] of straight.network.graph.initializers) expect(resumed.network.graph.initializers.get(name), name).toEqual(tensor);
+    const losses = (history: readonly EpochRecord[]) => history.map(record => record.loss);
+    expect(losses(resumed.history)).toEqual(losses(straight.history));
+  });
+
+  it('refuses to resume under other settings', async () => {
+    const folder = join(root, 'other');
+    await fit(settings({ folder, epochs: 1, identity: 'a' }));
+    await expect(fit(settings({ folder, epochs: 2, resume: true, identity: 'b' }))).rejects.toMatchObject({ code: 'weights-mismatch' });
+  });
+
+  it('stops at the first layer that is not finite, and says which', async () => {
+    const network = toyNetwork();
+    const spoiled = new Map(network.graph.initializers);
+    const beta = spoiled.get('b_bn/beta')!;
+    spoiled.set('b_bn/beta', { ...beta, data: new Float32Array(beta.data.length).fill(3.4e38) });
+    const gamma = spoiled.get('c_bn/beta')!;
+    spoiled.set('c_bn/beta', { ...gamma, data: new Float32Array(gamma.data.length).fill(3.4e38) });
+    const run = fit(settings({ network: { ...network, graph: { ...network.graph, initializers: spoiled } }, lowering: 'std' }));
+    await expect(run).rejects.toMatchObject({ code: 'not-finite', where: { path: 'add' } });
+  });
+
+  it('names the images where they are what is not finite', async () => {
+    async function* bad() {
+      const each = toyBatch(batch, 1);
+      each.images.data[5] = Number.NaN;
+      yield each;
+    }
+    await expect(fit(settings({ batches: bad }))).rejects.toMatchObject({ code: 'not-finite', message: expect.stringContaining('images') });
+  });
+
+  it('says when an epoch has no batch', async () => {
+    async function* none() {}
+    await expect(fit(settings({ batches: none }))).rejects.toMatchObject({ code: 'dataset-invalid' });
+  });
+});
