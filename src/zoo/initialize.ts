@@ -18,17 +18,23 @@ export function drawKernel(dims: readonly number[], how: Initializer, seed: numb
     for (let i = 0; i < data.length; i++) data[i] = (2 * random() - 1) * limit;
   } else {
     const deviation = Math.sqrt(2 / fanIn) / truncatedDeviation;
-    for (let i = 0; i < data.length; i++) data[i] = truncatedNormal(random) * deviation;
+    fillTruncatedNormal(data, deviation, random);
   }
   return f32(dims, data);
 }
 
 export const filled = (dims: readonly number[], value: number): Tensor => f32(dims, new Float32Array(sizeOf(dims)).fill(value));
 
-/** Standard normal, drawn again beyond two sigma (Box–Muller). */
-function truncatedNormal(random: () => number): number {
-  for (;;) {
-    const value = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-    if (Math.abs(value) <= 2) return value;
+/** Normals of this deviation, drawn again beyond two sigma (Marsaglia's polar method: two from each accepted pair). */
+function fillTruncatedNormal(data: Float32Array, deviation: number, random: () => number): void {
+  let at = 0;
+  while (at < data.length) {
+    const u = 2 * random() - 1;
+    const v = 2 * random() - 1;
+    const square = u * u + v * v;
+    if (square >= 1 || square === 0) continue;
+    const factor = Math.sqrt((-2 * Math.log(square)) / square);
+    if (Math.abs(u * factor) <= 2) data[at++] = u * factor * deviation;
+    if (at < data.length && Math.abs(v * factor) <= 2) data[at++] = v * factor * deviation;
   }
 }

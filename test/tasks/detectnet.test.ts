@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { openSession } from '../../src/compute/session.ts';
+import { openReference, openSession, type Session } from '../../src/compute/session.ts';
 import { writeOnnx } from '../../src/formats/onnx.ts';
 import { Builder } from '../../src/graph/builder.ts';
-import { f32, type Tensor } from '../../src/graph/ir.ts';
+import { f32, type Graph, type Tensor } from '../../src/graph/ir.ts';
 import { reweighted } from '../../src/tasks/auto-weight.ts';
 import { meanBoxBaseline, predictAll } from '../../src/tasks/baselines.ts';
 import { openDetectnet } from '../../src/tasks/detectnet.ts';
@@ -17,8 +17,10 @@ const box = (classIndex: number, x1: number, y1: number, x2: number, y2: number)
 const boxes = (...list: Box[]): Annotation => ({ kind: 'boxes', boxes: list, ignored: [] });
 const scored = (...list: [Box, number][]): Prediction => ({ kind: 'boxes', boxes: list.map(([each, score]): ScoredBox => ({ ...each, score })) });
 
-/** The task's loss alone, on given outputs, in onnxruntime. */
-async function lossOf(task: Task, coverage: Tensor, boxPlanes: Tensor, annotations: readonly Annotation[]): Promise<Record<string, number>> {
+const openOnnxruntime = async (graph: Graph): Promise<Session> => openSession(writeOnnx(graph), { threads: 1 });
+
+/** The task's loss alone, on given outputs, in onnxruntime or in the float64 reference. */
+async function lossOf(task: Task, coverage: Tensor, boxPlanes: Tensor, annotations: readonly Annotation[], open = openOnnxruntime): Promise<Record<string, number>> {
   const builder = new Builder('loss');
   const outputs = (
     [
@@ -31,7 +33,7 @@ async function lossOf(task: Task, coverage: Tensor, boxPlanes: Tensor, annotatio
   for (const [name, { dataType, dims }] of weights) builder.input(name, dataType, dims);
   const { total, parts } = task.loss(builder, outputs);
   for (const name of [total, ...Object.values(parts)]) builder.output(name, 'float32', []);
-  const session = await openSession(writeOnnx(builder.graph()), { threads: 1 });
+  const session = await open(builder.graph());
   const results = await session.run(new Map([...task.encode(annotations), ...weights, ['output_bbox', boxPlanes], ['output_cov', coverage]]));
   await session.close();
   const value = (name: string) => Number(results.get(name)!.data[0]);
@@ -70,7 +72,12 @@ describe('DetectNet_v2 loss', () => {
     });
     const total = 0.8 * (parts['car/cov']! / 11 + (10 / 11) * parts['car/bbox']!) + 0.2 * (parts['person/cov']! / 11 + (10 / 11) * parts['person/bbox']!);
     const found = await lossOf(task, f32([2, 2, 4, 6], p), f32([2, 8, 4, 6], q), truth);
-    for (const [name, value] of Object.entries({ ...parts, total })) expect(found[name], name).toBeCloseTo(value, 5);
+    const exact = await lossOf(task, f32([2, 2, 4, 6], p), f32([2, 8, 4, 6], q), truth, async graph => openReference(graph));
+    for (const [name, value] of Object.entries({ ...parts, total })) {
+      expect(found[name], name).toBeCloseTo(value, 5);
+      // The weights and constants of the graph are float32 numbers, so no more than 7 digits agree with the plain sum.
+      expect(exact[name], name).toBeCloseTo(value, 6);
+    }
   });
 
   test('is finite where the sigmoid is exactly 0 or 1', async () => {
