@@ -20,7 +20,7 @@ export function evaluate(graph: Graph, feeds: ReadonlyMap<string, F64Tensor>, wa
   }
   const lazily = new Map<string, Tensor>(graph.initializers);
   for (const [name, { dataType, dims }] of graph.initializers) types.set(name, { dataType, dims });
-  const valueOf = (name: string): F64Tensor | undefined => {
+  const read = (name: string): F64Tensor | undefined => {
     const known = values.get(name);
     const tensor = known === undefined ? lazily.get(name) : undefined;
     if (tensor === undefined) return known;
@@ -49,7 +49,7 @@ export function evaluate(graph: Graph, feeds: ReadonlyMap<string, F64Tensor>, wa
     checkSizes(node, shapes);
     const results = operator.reference(
       bound,
-      node.inputs.map(name => (name === '' ? undefined : valueOf(name))),
+      node.inputs.map(name => (name === '' ? undefined : read(name))),
     );
     results.forEach((value, k) => {
       const name = node.outputs[k];
@@ -58,7 +58,7 @@ export function evaluate(graph: Graph, feeds: ReadonlyMap<string, F64Tensor>, wa
       types.set(name, { dataType: shapes[k]?.dataType ?? 'float32', dims: value.dims });
     });
   }
-  for (const name of [...graph.outputs.map(o => o.name), ...graph.initializers.keys()]) valueOf(name);
+  for (const name of [...graph.outputs.map(o => o.name), ...graph.initializers.keys()]) read(name);
   return values;
 }
 

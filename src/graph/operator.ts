@@ -66,6 +66,10 @@ export interface Operator<A = unknown> {
   cost(bound: Bound<A>, outputs: readonly TensorType[]): { readonly macs: number; readonly bytes: number };
   /** Elements of output 0 where they follow from types or symbolic values alone (Shape, Gather of a shape, …). */
   partial?(bound: Bound<A>): readonly Dim[] | undefined;
+  /** False where a node of constants must stay a node (Q/DQ of weights: the engine builder wants to see it). */
+  readonly folds?: boolean;
+  /** True where output 0 is input 0. */
+  readonly identity?: boolean;
 }
 
 /** The axis of a weighted node's weight that holds its output channels. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
 import type { Builder } from '../builder.ts';
 import type { Dim, F64Tensor, TensorType } from '../ir.ts';
-import { ints, sizeOf } from '../ir.ts';
+import { sizeOf } from '../ir.ts';
 import { integersOf } from '../numbers.ts';
 import type { Bound, GradientRule, Operator, QuantizeRule, Tie } from '../operator.ts';
 
@@ -19,6 +19,8 @@ export interface Row<A> {
   readonly quantize?: QuantizeRule;
   macs?(bound: Bound<A>, outputs: readonly TensorType[]): number;
   partial?(bound: Bound<A>): readonly Dim[] | undefined;
+  readonly folds?: boolean;
+  readonly identity?: boolean;
 }
 
 const widths: Readonly<Record<string, number>> = {
@@ -58,6 +60,8 @@ export function row<A = Record<string, never>>(own: Row<A>): Operator {
       macs: own.macs?.(bound, outputs) ?? 0,
       bytes: [...bound.inputs, ...outputs].reduce((sum, type) => sum + bytesOf(type), 0),
     }),
+    ...(own.folds === undefined ? {} : { folds: own.folds }),
+    ...(own.identity === undefined ? {} : { identity: own.identity }),
     ...(own.partial ? { partial: (bound: Bound<A>) => own.partial?.(bound) } : {}),
   };
   return operator as unknown as Operator;
@@ -157,4 +161,3 @@ export function reduceTo(builder: Builder, gradient: string, from: readonly Dim[
 export const scaled = (builder: Builder, gradient: string, by: string | number): string => builder.op('Mul', [gradient, typeof by === 'number' ? builder.constant(by) : by]);
 /** A 0/1 mask of the gradient's type. */
 export const asMask = (builder: Builder, condition: string): string => builder.op('Cast', [condition], { to: { type: 'int', value: 1 } });
-export const intsAttribute = ints;

@@ -36,6 +36,7 @@ const quantizeLinear = row<QuantizeAttributes>({
   shape: bound => [{ dataType: storedAs(bound), dims: dimsAt(bound, 0) }],
   reference: (bound, inputs) => perScale(bound, inputs, (v, scale, zero) => saturate(storedAs(bound), zero + saturate('int32', v / scale))),
   ties,
+  folds: false,
 });
 const dequantizeLinear = row<QuantizeAttributes>({
   type: 'DequantizeLinear',
@@ -43,6 +44,7 @@ const dequantizeLinear = row<QuantizeAttributes>({
   shape: bound => [{ dataType: typeAt(bound, 1).dataType, dims: dimsAt(bound, 0) }],
   reference: (bound, inputs) => perScale(bound, inputs, (v, scale, zero) => (v - zero) * scale),
   ties,
+  folds: false,
 });
 
 export const quantize: readonly Operator[] = [quantizeLinear, dequantizeLinear];

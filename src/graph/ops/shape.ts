@@ -85,7 +85,10 @@ const reshapeDims = (bound: Bound<z.infer<typeof reshapeAttributes>>): readonly 
   return reshaped(bound, dimsAt(bound, 0), wanted, bound.attributes.allowzero === 1);
 };
 /** A row that only gives the elements of input 0 a new shape. */
-const relabel = <A>(type: string, own: { attributes?: z.ZodType<A>; dims(bound: Bound<A>): readonly Dim[]; ties?(bound: Bound<A>): ReturnType<Operator['ties']> }): Operator =>
+const relabel = <A>(
+  type: string,
+  own: { identity?: boolean; attributes?: z.ZodType<A>; dims(bound: Bound<A>): readonly Dim[]; ties?(bound: Bound<A>): ReturnType<Operator['ties']> },
+): Operator =>
   row<A>({
     type,
     ...(own.attributes ? { attributes: own.attributes } : {}),
@@ -100,6 +103,7 @@ const relabel = <A>(type: string, own: { attributes?: z.ZodType<A>; dims(bound: 
     },
     ties: bound => own.ties?.(bound) ?? reshapeTies(dimsAt(bound, 0), own.dims(bound)),
     quantize: passes,
+    ...(own.identity ? { identity: true } : {}),
     partial: bound => bound.values?.[0],
   });
 
@@ -137,12 +141,13 @@ const relabels: readonly Operator[] = [
   }),
   relabel('Squeeze', { attributes: axesAttributes, dims: squeezed }),
   relabel('Unsqueeze', { attributes: axesAttributes, dims: unsqueezed }),
-  relabel('Identity', { dims: bound => dimsAt(bound, 0), ties: bound => sameAxes(dimsAt(bound, 0).length) }),
+  relabel('Identity', { identity: true, dims: bound => dimsAt(bound, 0), ties: bound => sameAxes(dimsAt(bound, 0).length) }),
 ];
 
 const dropoutAttributes = z.object({ ratio: z.number().default(0.5), seed: z.number().optional() });
 const dropout = row<z.infer<typeof dropoutAttributes>>({
   type: 'Dropout',
+  identity: true,
   attributes: dropoutAttributes,
   shape: bound => [typeAt(bound, 0), ...bound.node.outputs.slice(1).map(() => ({ dataType: 'bool' as const, dims: dimsAt(bound, 0) }))],
   reference: (bound, inputs) => {
