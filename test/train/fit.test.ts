@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Score } from '../../src/tasks/task.ts';
-import { type EpochRecord, type FitOptions, type FitProgress, fit } from '../../src/train/fit.ts';
+import { type EpochRecord, type FitOptions, type FitProgress, fit as train } from '../../src/train/fit.ts';
 import { predict } from '../../src/train/predict.ts';
 import { toyBatch, toyEpoch, toyNetwork, toyTask } from './_toys.ts';
 
@@ -41,7 +41,7 @@ describe('fit', () => {
   it('learns a toy set, reporting epochs and progress, and keeps the best network', async () => {
     const records: EpochRecord[] = [];
     const progress: FitProgress[] = [];
-    const result = await fit(settings({ validate, onEpoch: record => void records.push(record), onProgress: each => void progress.push(each) }));
+    const result = await train(settings({ validate, onEpoch: record => void records.push(record), onProgress: each => void progress.push(each) }));
     expect(records.map(record => record.epoch)).toEqual([0, 1, 2, 3]);
     expect(records[3]?.loss).toBeLessThan((records[1]?.loss ?? 0) / 2);
     expect(records[3]?.validation?.value).toBeGreaterThan(0.9);
@@ -52,12 +52,12 @@ describe('fit', () => {
   });
 
   it('ends with the very same bits when cancelled and resumed', async () => {
-    const straight = await fit(settings());
+    const straight = await train(settings());
     const folder = join(root, 'resumed');
     const controller = new AbortController();
-    const cancelled = fit(settings({ folder, signal: controller.signal, onProgress: ({ epoch, step }) => epoch === 2 && step === 3 && controller.abort() }));
+    const cancelled = train(settings({ folder, signal: controller.signal, onProgress: ({ epoch, step }) => epoch === 2 && step === 3 && controller.abort() }));
     await expect(cancelled).rejects.toMatchObject({ code: 'cancelled' });
-    const resumed = await fit(settings({ folder, resume: true }));
+    const resumed = await train(settings({ folder, resume: true }));
     expect(resumed.resumedFrom).toBe(1);
     for (const [name, tensor] of straight.network.graph.initializers) expect(resumed.network.graph.initializers.get(name), name).toEqual(tensor);
     const losses = (history: readonly EpochRecord[]) => history.map(record => record.loss);
@@ -66,8 +66,8 @@ describe('fit', () => {
 
   it('refuses to resume under other settings', async () => {
     const folder = join(root, 'other');
-    await fit(settings({ folder, epochs: 1, identity: 'a' }));
-    await expect(fit(settings({ folder, epochs: 2, resume: true, identity: 'b' }))).rejects.toMatchObject({ code: 'weights-mismatch' });
+    await train(settings({ folder, epochs: 1, identity: 'a' }));
+    await expect(train(settings({ folder, epochs: 2, resume: true, identity: 'b' }))).rejects.toMatchObject({ code: 'weights-mismatch' });
   });
 
   it('stops at the first layer that is not finite, and says which', async () => {
@@ -77,7 +77,7 @@ describe('fit', () => {
     spoiled.set('b_bn/beta', { ...beta, data: new Float32Array(beta.data.length).fill(3.4e38) });
     const gamma = spoiled.get('c_bn/beta')!;
     spoiled.set('c_bn/beta', { ...gamma, data: new Float32Array(gamma.data.length).fill(3.4e38) });
-    const run = fit(settings({ network: { ...network, graph: { ...network.graph, initializers: spoiled } }, lowering: 'std' }));
+    const run = train(settings({ network: { ...network, graph: { ...network.graph, initializers: spoiled } }, lowering: 'std' }));
     await expect(run).rejects.toMatchObject({ code: 'not-finite', where: { path: 'add' } });
   });
 
@@ -87,11 +87,11 @@ describe('fit', () => {
       each.images.data[5] = Number.NaN;
       yield each;
     }
-    await expect(fit(settings({ batches: bad }))).rejects.toMatchObject({ code: 'not-finite', message: expect.stringContaining('images') });
+    await expect(train(settings({ batches: bad }))).rejects.toMatchObject({ code: 'not-finite', message: expect.stringContaining('images') });
   });
 
   it('says when an epoch has no batch', async () => {
     async function* none() {}
-    await expect(fit(settings({ batches: none }))).rejects.toMatchObject({ code: 'dataset-invalid' });
+    await expect(train(settings({ batches: none }))).rejects.toMatchObject({ code: 'dataset-invalid' });
   });
 });
