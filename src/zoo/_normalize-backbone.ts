@@ -1,10 +1,9 @@
 import { EdgeError } from '../core/errors.ts';
-import { type Graph, i64, intOf, type Node, type Tensor } from '../graph/ir.ts';
+import type { Graph, Node, Tensor } from '../graph/ir.ts';
 
-/** Names for nameless nodes, scalars for the one-element bounds of Clip, a free batch in Reshape. Throws `operator-unsupported` on quantization nodes. */
+/** Names for nameless nodes, scalars for the one-element bounds of Clip. Throws `operator-unsupported` on quantization nodes. */
 export function normalizedBackbone(graph: Graph): Graph {
   const initializers = new Map(graph.initializers);
-  const batch = batchOf(graph);
   const counts = new Map<string, number>();
   const used = new Set(graph.nodes.map(node => node.name));
   const seen = new Set<string>();
@@ -16,7 +15,7 @@ export function normalizedBackbone(graph: Graph): Graph {
     const nameless = node.name === '' || seen.has(node.name);
     seen.add(node.name);
     const named = nameless ? { ...node, name: freshName(node.type, counts, used) } : node;
-    return named.type === 'Clip' ? withScalarBounds(named, initializers) : named.type === 'Reshape' ? withFreeBatch(named, initializers, batch) : named;
+    return named.type === 'Clip' ? withScalarBounds(named, initializers) : named;
   });
   return { ...graph, nodes, initializers };
 }
@@ -32,11 +31,6 @@ function freshName(type: string, counts: Map<string, number>, used: Set<string>)
   }
 }
 
-const batchOf = (graph: Graph): number | undefined => {
-  const dim = graph.inputs.find(input => !graph.initializers.has(input.name))?.type.dims[0];
-  return typeof dim === 'number' ? dim : undefined;
-};
-
 /** ONNX wants scalars as bounds; onnxruntime forgives [1], TensorRT does not. */
 function withScalarBounds(node: Node, initializers: Map<string, Tensor>): Node {
   const inputs = node.inputs.map((name, i) => {
@@ -47,15 +41,4 @@ function withScalarBounds(node: Node, initializers: Map<string, Tensor>): Node {
     return scalar;
   });
   return { ...node, inputs };
-}
-
-/** A constant shape that starts with the file's fixed batch copies the batch instead (0). */
-function withFreeBatch(node: Node, initializers: Map<string, Tensor>, batch: number | undefined): Node {
-  const name = node.inputs[1] ?? '';
-  const tensor = initializers.get(name);
-  if (batch === undefined || intOf(node, 'allowzero', 0) !== 0 || !(tensor?.data instanceof BigInt64Array) || tensor.data[0] !== BigInt(batch) || tensor.data.length < 2)
-    return node;
-  const free = `${name}/free_batch`;
-  initializers.set(free, i64([0, ...Array.from(tensor.data.subarray(1), Number)]));
-  return { ...node, inputs: [node.inputs[0]!, free] };
 }

@@ -26,12 +26,18 @@ export function cutPoints(graph: Graph, types: ReadonlyMap<string, TensorType>):
     for (const output of node.outputs) if ((lastUse.get(output) ?? -1) > i) open.add(output);
     const [only] = open;
     if (open.size !== 1 || only === undefined || !node.outputs.includes(only)) return;
-    const type = types.get(only);
-    const [, channels, height, width] = type?.dims ?? [];
-    if (type?.dataType !== 'float32' || type.dims.length !== 4 || typeof channels !== 'number' || typeof height !== 'number' || typeof width !== 'number') return;
-    points.push({ name: only, channels, height, width });
+    const point = pointAt(types, only);
+    if (point !== undefined) points.push(point);
   });
   return points;
+}
+
+/** A tensor as a cut, or undefined where it is no float feature map [N, C, h, w] of known sizes. */
+export function pointAt(types: ReadonlyMap<string, TensorType>, name: string): CutPoint | undefined {
+  const type = types.get(name);
+  const [, channels, height, width] = type?.dims ?? [];
+  const fits = type?.dataType === 'float32' && type.dims.length === 4 && typeof channels === 'number' && typeof height === 'number' && typeof width === 'number';
+  return fits ? { name, channels, height, width } : undefined;
 }
 
 /** Nodes that an output depends on, in graph order. */

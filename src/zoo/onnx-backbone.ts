@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import { Builder } from '../graph/builder.ts';
-import { atOpset17, cutAt, renameValues } from '../graph/clean.ts';
+import { atOpset17, cutAt, freeBatch, renameValues } from '../graph/clean.ts';
 import { foldConstants } from '../graph/fold.ts';
 import type { Graph, TensorType } from '../graph/ir.ts';
 import { type NetworkInfo, networkInfoOf, type Preprocess, preprocessSchema, withNetworkInfo } from '../graph/network-info.ts';
 import { inferShapes } from '../graph/shapes.ts';
 import type { Network } from '../tasks/task.ts';
 import { normalizedBackbone } from './_normalize-backbone.ts';
-import { type CutPoint, cutPoints } from './cut-points.ts';
+import { type CutPoint, cutPoints, pointAt } from './cut-points.ts';
 import { freezeSchema, learningOf } from './freeze.ts';
 import { addClassificationHead, classificationOutputs } from './heads/classification.ts';
 import { addDetectnetHead, detectnetOutputs } from './heads/detectnet.ts';
@@ -45,11 +45,12 @@ export function networkFromOnnx({ graph: file, ...rest }: BackboneInput): Networ
   checkOrder(image.channels, preprocess);
   const height = settings.height ?? sizeFrom(image.height, 'height');
   const width = settings.width ?? sizeFrom(image.width, 'width');
-  const whole = normalizedBackbone(foldConstants(atOpset17(file)));
-  const point = chooseCut(whole, settings, { ...image, height: image.height ?? height, width: image.width ?? width });
-  const trunk = trunkOf(whole, point.name, image, height, width);
+  const own = { height: image.height ?? height, width: image.width ?? width };
+  const whole = resized(normalizedBackbone(foldConstants(atOpset17(file))), image, own);
+  const point = chooseCut(whole, settings, own);
+  const trunk = trunkOf(whole, point.name, image, { height, width });
   const builder = Builder.from(trunk);
-  const feature = typesOf(trunk).get(point.name);
+  const feature = typesOf(trunk, { N: 2 }).get(point.name);
   const [, channels, h, w] = feature?.dims ?? [];
   if (typeof channels !== 'number' || typeof h !== 'number' || typeof w !== 'number' || h < 1 || w < 1)
     throw new EdgeError('shape-mismatch', `At ${height}×${width} the backbone's tensor "${point.name}" has the shape [${feature?.dims.join(', ') ?? 'unknown'}].`, {
@@ -124,33 +125,41 @@ function sizeFrom(own: number | undefined, name: string): number {
   });
 }
 
-/** Types of all values; what shape inference says about a size that does not fit is explained. */
-function typesOf(graph: Graph): ReadonlyMap<string, TensorType> {
+/** Types of all values; what shape inference says about a size that does not fit is explained. Symbols are bound so that sizes baked into a Reshape show. */
+function typesOf(graph: Graph, bindings: Readonly<Record<string, number>> = {}): ReadonlyMap<string, TensorType> {
   try {
-    return inferShapes(graph);
+    return inferShapes(graph, bindings);
   } catch (error) {
     if (!(error instanceof EdgeError) || error.code !== 'shape-mismatch') throw error;
     const [, , height, width] = graph.inputs[0]?.type.dims ?? [];
-    throw new EdgeError('shape-mismatch', `The backbone does not work at ${height}×${width}: ${error.message}`, {
-      hint: 'Its sizes are built into it: use its own input size, or cut earlier.',
+    throw new EdgeError('shape-mismatch', `The backbone does not work at ${height}×${width} with a free batch: ${error.message}`, {
+      hint: 'Sizes are built into it: export it with a dynamic batch, use its own input size, or cut earlier: model: {cut: TENSOR}.',
       cause: error,
     });
   }
 }
 
-const resized = (graph: Graph, image: ImageInput, height: number, width: number): Graph => ({
+interface Size {
+  readonly height: number;
+  readonly width: number;
+}
+
+/** The graph at another image size, its batch untouched; inputs that only repeat weights are dropped. */
+const resized = (graph: Graph, image: ImageInput, { height, width }: Size): Graph => ({
   ...graph,
-  inputs: [{ name: image.name, type: { dataType: 'float32', dims: ['N', image.channels, height, width] } }],
+  inputs: graph.inputs.filter(input => input.name === image.name).map(({ name, type }) => ({ name, type: { ...type, dims: [type.dims[0]!, image.channels, height, width] } })),
 });
 
-function chooseCut(whole: Graph, { task, cut, stride }: Settings, image: ImageInput & { readonly height: number; readonly width: number }): CutPoint {
-  const points = cutPoints(whole, typesOf(resized(whole, image, image.height, image.width)));
+/** The cut that was named (any feature map a node makes), or the last one the whole network passes through that suits the task. */
+function chooseCut(whole: Graph, { task, cut, stride }: Settings, image: Size): CutPoint {
+  const types = typesOf(whole);
+  const points = cutPoints(whole, types);
   if (cut !== undefined) {
-    const named = whole.nodes.find(node => node.name === cut)?.outputs[0];
-    const found = points.find(point => point.name === cut) ?? points.find(point => point.name === named);
+    const node = whole.nodes.find(each => each.outputs.includes(cut)) ?? whole.nodes.find(each => each.name === cut);
+    const tensor = node?.outputs.includes(cut) ? cut : node?.outputs[0];
+    const found = tensor === undefined ? undefined : pointAt(types, tensor);
     if (found !== undefined) return found;
-    const known = whole.nodes.some(node => node.outputs.includes(cut));
-    throw new EdgeError('spec-invalid', `The tensor "${cut}" ${known ? 'is not a feature map that the whole network passes through' : 'is not in the graph'}.`, {
+    throw new EdgeError('spec-invalid', `The tensor "${cut}" ${node === undefined ? 'is not in the graph' : `is no feature map: [${types.get(tensor ?? '')?.dims.join(', ')}]`}.`, {
       hint: `Cut at one of: ${points.slice(-12).map(shown).join(', ')}.`,
       where: { path: 'model.cut' },
     });
@@ -167,8 +176,8 @@ function chooseCut(whole: Graph, { task, cut, stride }: Settings, image: ImageIn
 
 const shown = ({ name, channels, height, width }: CutPoint): string => `${name} (${channels}×${height}×${width})`;
 
-function trunkOf(whole: Graph, cut: string, image: ImageInput, height: number, width: number): Graph {
-  const part = cutAt(resized(whole, image, height, width), cut);
+function trunkOf(whole: Graph, cut: string, image: ImageInput, size: Size): Graph {
+  const part = resized(freeBatch(cutAt(whole, cut)), image, size);
   const taken = new Set([...part.nodes.flatMap(node => node.outputs), ...part.initializers.keys()]);
   const names = new Map<string, string>();
   // The head's names and input_1 must be free; whatever the classifier calls so gets another name.
@@ -184,7 +193,7 @@ function trunkOf(whole: Graph, cut: string, image: ImageInput, height: number, w
 
 const reserved = (name: string): boolean => /^(?:input_1|output_bbox|output_cov|predictions|avg_pool|flatten)(?:\/|$)/.test(name);
 
-function checkStride(cut: string, input: { height: number; width: number }, map: { height: number; width: number }, stride: number): void {
+function checkStride(cut: string, input: Size, map: Size, stride: number): void {
   if (map.height * stride === input.height && map.width * stride === input.width) return;
   const over = [input.height % stride, input.width % stride];
   const near = over.some(rest => rest !== 0) ? `Set height and width to multiples of ${stride}.` : `Cut at a tensor of stride ${stride}, or set the task's stride.`;

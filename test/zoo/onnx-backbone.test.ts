@@ -3,7 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { openSession } from '../../src/compute/session.ts';
 import { readOnnx, writeOnnx } from '../../src/formats/onnx.ts';
 import { Builder } from '../../src/graph/builder.ts';
+import { atOpset17 } from '../../src/graph/clean.ts';
+import { foldConstants } from '../../src/graph/fold.ts';
 import { f32, type Graph, i64, ints, sizeOf, type Tensor } from '../../src/graph/ir.ts';
+import { inferShapes } from '../../src/graph/shapes.ts';
 import type { Network } from '../../src/tasks/task.ts';
 import { networkOf } from '../../src/zoo/network-file.ts';
 import { networkFromOnnx } from '../../src/zoo/onnx-backbone.ts';
@@ -82,7 +85,7 @@ describe.skipIf(!hasShared)('real classifiers as backbones', () => {
     expect(network.graph.initializers.get('predictions/kernel')?.dims).toEqual([2, 64]);
   });
 
-  test('a cut that does not exist, or lies inside a block, names those that do', () => {
+  test('a cut that does not exist or is no feature map names those that are', () => {
     const make =
       (cut: string, name: string = models[1]) =>
       () =>
@@ -90,7 +93,9 @@ describe.skipIf(!hasShared)('real classifiers as backbones', () => {
     expect(make('nowhere')).toThrow(
       expect.objectContaining({ code: 'spec-invalid', message: expect.stringContaining('not in the graph'), hint: expect.stringContaining('t97 (1280×7×7)') }),
     );
-    expect(make('t12')).toThrow(expect.objectContaining({ message: expect.stringContaining('passes through') }));
+    expect(make('t100')).toThrow(expect.objectContaining({ message: expect.stringContaining('is no feature map: [1, 1001]') }));
+    // Inside a block is odd but possible: all that the tensor needs is kept.
+    expect(make('t12')().graph.initializers.get('predictions/kernel')?.dims).toEqual([2, 144]);
     expect(() => networkFromOnnx({ graph: read(models[0]), task: 'classification', labels: ['a', 'b'] })).toThrow(
       expect.objectContaining({ code: 'project-invalid', hint: expect.stringContaining('preprocess') }),
     );
@@ -98,6 +103,28 @@ describe.skipIf(!hasShared)('real classifiers as backbones', () => {
       expect.objectContaining({ code: 'spec-invalid', hint: expect.stringContaining('multiples of 16') }),
     );
   });
+});
+
+describe.skipIf(!hasShared)('detectors as backbones', () => {
+  const make = (name: string, more: object) =>
+    networkFromOnnx({ graph: readOnnx(readFileSync(shared('models', `${name}.onnx`))), task: 'detectnet_v2', labels: ['a', 'b'], preprocess, ...more });
+  test('NanoDet’s ShuffleNet, cut where its pyramid begins, works at its own size and says why not at another', async () => {
+    const { graph } = make('nanodet_m', { cut: stageOfStride16('nanodet_m') });
+    expect((await values(graph, image([2, 3, 416, 416]))).get('output_cov')?.dims).toEqual([2, 2, 26, 26]);
+    expect(() => make('nanodet_m', { cut: stageOfStride16('nanodet_m'), height: 320, width: 320 })).toThrow(
+      expect.objectContaining({ code: 'shape-mismatch', hint: expect.stringContaining('own input size') }),
+    );
+  });
+  test('FastestDet holds its batch in a reshape, which is said before anything runs', () => {
+    expect(() => make('FastestDet', {})).toThrow(expect.objectContaining({ code: 'shape-mismatch' }));
+  });
+
+  /** The last tensor of 26×26 that a Concat makes. */
+  function stageOfStride16(name: string): string {
+    const graph = foldConstants(atOpset17(readOnnx(readFileSync(shared('models', `${name}.onnx`)))));
+    const types = inferShapes(graph);
+    return graph.nodes.findLast(node => node.type === 'Concat' && types.get(node.outputs[0]!)?.dims.slice(2).join() === '26,26')!.outputs[0]!;
+  }
 });
 
 describe('small backbones', () => {
