@@ -15,6 +15,11 @@ const treeSchema = z.object({
 });
 /** A folder as an object: what lies in it by relative POSIX path and digest. */
 export type Tree = z.infer<typeof treeSchema>;
+interface Staged {
+  readonly temporary: string;
+  readonly digest: Digest;
+  readonly bytes: number;
+}
 export type Presence = 'present' | 'absent' | 'corrupt';
 
 // Every object carries this modification time (2001-09-09). Any later write gives it another, so damage shows without reading the bytes.
@@ -23,6 +28,7 @@ const sealSeconds = 1_000_000_000;
 /** Files and folders by content. An object never changes: it is written beside, synced, sealed (read-only, fixed mtime) and renamed. */
 export class Objects {
   readonly folder: string;
+  readonly #made = new Set<string>();
 
   constructor(folder: string) {
     this.folder = folder;
@@ -48,37 +54,48 @@ export class Objects {
   }
 
   async #putFile(path: string, move: boolean): Promise<Digest> {
-    await mkdir(this.folder, { recursive: true });
+    const staged = await this.#stage(path, move);
+    await this.#settle(staged);
+    return staged.digest;
+  }
+
+  /** A file's bytes under a temporary name in the store, and what they are. */
+  async #stage(path: string, move: boolean): Promise<Staged> {
+    await this.#make(this.folder);
     const temporary = besideOf(join(this.folder, 'object'));
     try {
       // What has another name elsewhere (a hard link, a symbolic link) is not only ours: sealing it would change someone's file.
       const own = move && (await lstat(path).then(info => info.isFile() && info.nlink === 1));
       if (!own || !(await renamed(path, temporary))) await copyFile(path, temporary, constants.COPYFILE_FICLONE);
-      const digest = await digestOfFile(temporary);
-      await this.#settle(temporary, digest);
-      return digest;
+      return { temporary, digest: await digestOfFile(temporary), bytes: (await stat(temporary)).size };
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
     }
   }
 
-  async #settle(temporary: string, digest: Digest): Promise<void> {
+  // Once is enough: nothing removes the folders of objects.
+  async #make(folder: string): Promise<void> {
+    if (this.#made.has(folder)) return;
+    await mkdir(folder, { recursive: true });
+    this.#made.add(folder);
+  }
+
+  async #settle({ temporary, digest }: Staged): Promise<void> {
     if ((await this.#fileState(digest)) === 'present') return rm(temporary, { force: true });
     await chmod(temporary, 0o444);
     await syncFile(temporary);
     await utimes(temporary, sealSeconds, sealSeconds);
-    await mkdir(dirname(this.path(digest)), { recursive: true });
+    await this.#make(dirname(this.path(digest)));
     await rename(temporary, this.path(digest));
   }
 
   async #putFolder(root: string, move: boolean): Promise<Digest> {
     const { folders, files } = await walk(root);
-    const stored = await each(files, async path => {
-      const digest = await this.#putFile(join(root, path), move);
-      return { path, digest, bytes: (await stat(this.path(digest))).size };
-    });
-    const text = canonical({ tree: 1, folders, files: stored } satisfies Tree);
+    // All bytes first, then all syncs: one by one the disk would wait for every file.
+    const staged = await each(files, async path => ({ path, ...(await this.#stage(join(root, path), move)) }));
+    await each(staged, file => this.#settle(file));
+    const text = canonical({ tree: 1, folders, files: staged.map(({ path, digest, bytes }) => ({ path, digest, bytes })) } satisfies Tree);
     const digest = digestOf(text);
     await writeAtomic(this.treePath(digest), text);
     if ((await this.state(digest)) !== 'present')
