@@ -16,6 +16,8 @@ export interface ClassMapOptions {
   readonly mapping?: Readonly<Record<string, string>>;
   /** The network's labels in their order (cost_function_config.target_classes). Absent: the mapping's targets in order of appearance. */
   readonly targets?: readonly string[];
+  /** A validation set may lack a class that training has: then nothing is refused for having no objects. */
+  readonly mayLack?: boolean;
 }
 
 /** How often each class occurs: boxes for detection, images for classification. Names in lower case. */
@@ -32,7 +34,7 @@ export function classCounts(samples: readonly Sample[]): ReadonlyMap<string, num
 const list = (names: readonly string[]): string => names.map(name => `"${name}"`).join(', ');
 
 /** Resolves class names to labels as TLT does (unmapped classes are dropped, with a note); refuses with `class-unmapped` a label without a single object and a mapping to no label. */
-export function mapClasses(manifest: Manifest, { mapping, targets }: ClassMapOptions = {}): ClassMap {
+export function mapClasses(manifest: Manifest, { mapping, targets, mayLack = false }: ClassMapOptions = {}): ClassMap {
   const present = classCounts(manifest.samples);
   const pairs = mapping ? Object.entries(mapping).map(([source, target]) => [source.toLowerCase(), target] as const) : identityOf(manifest, targets);
   const labels = targets ?? [...new Set(pairs.map(([, target]) => target).filter(target => !isIgnoredClass(target)))];
@@ -48,7 +50,7 @@ export function mapClasses(manifest: Manifest, { mapping, targets }: ClassMapOpt
     indexOf[source] = index;
   }
   const counts = labels.map((_, index) => [...present].reduce((sum, [name, count]) => (indexOf[name] === index ? sum + count : sum), 0));
-  refuseEmpty(labels, counts, present);
+  if (!mayLack) refuseEmpty(labels, counts, present);
   const unmapped = [...present].filter(([name]) => indexOf[name] === undefined).map(([name, count]) => `Class "${name}" (${count}) maps to nothing and is left out.`);
   const idle = mapping ? pairs.filter(([source]) => !present.has(source)).map(([source]) => `The mapping’s class "${source}" occurs nowhere in the dataset.`) : [];
   return { labels, indexOf: { ...indexOf }, counts, notes: [...unmapped, ...idle] };

@@ -4,6 +4,7 @@ import { isMap, isScalar, LineCounter, type Node as YamlNode, parseDocument } fr
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import { deviceDefinitionSchema } from '../deploy/registry.ts';
+import { deepstreamVersions } from '../formats/deepstream-version.ts';
 import { preprocessSchema } from '../graph/network-info.ts';
 
 const precision = z.enum(['fp32', 'fp16', 'int8']);
@@ -41,7 +42,8 @@ const modelSchema = z.strictObject({
   cut: z.string().optional(),
   preprocess: preprocessSchema.optional(),
   freezeLayers: z.int().nonnegative().optional(),
-  headLearningRate: z.number().positive().optional(),
+  /** The backbone's share of the spec's learning rate; the head always takes all of it. */
+  backboneRate: z.number().positive().max(1).optional(),
 });
 
 const pruneSchema = z.strictObject({
@@ -67,7 +69,7 @@ export const projectSchema = z.strictObject({
       /** A calibration recipe; `entropy` etc. name the ones that come with edgeforge. */
       calibration: z.string().default('entropy'),
       keyFile: z.string().optional(),
-      deepstream: z.string().default('6.3'),
+      deepstream: z.enum(deepstreamVersions).default('6.3'),
     })
     .prefault({}),
   benchmark: z

@@ -5,7 +5,7 @@ import type { Precision } from '../../core/evidence.ts';
 import { defineStep } from '../../core/recipe.ts';
 import type { NamedTensors, Score } from '../../tasks/task.ts';
 import { openTask, taskPlanSchema } from '../task-plan.ts';
-import { readTensorFolder } from '../tensor-folder.ts';
+import { readTensorFolder, readTensorIndex } from '../tensor-folder.ts';
 
 /** How well one artifact does on the device that runs it, and how far it is from FP32 there. */
 export interface DeviceScore {
@@ -25,8 +25,8 @@ export const accuracyStep = defineStep({
   inputs: { images: 'tensors', outputs: 'tensors[]' },
   outputs: { scores: 'score' },
   async run({ config, inputs, outputs, log }) {
-    const { annotations = [], n } = await readTensorFolder(inputs.images);
-    const task = openTask(config.task);
+    const { annotations = [], labels = [], n } = await readTensorIndex(inputs.images);
+    const task = openTask(config.task, labels);
     const truth = annotations.slice(0, n);
     const scores: DeviceScore[] = [];
     let reference: { readonly values: NamedTensors; readonly predictions: ReturnType<typeof task.decode> } | undefined;

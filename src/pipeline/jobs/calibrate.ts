@@ -1,0 +1,49 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { type CalibrationRecipe, calibrate } from '../../compress/calibrate.ts';
+import { openBatches } from '../../data/batches.ts';
+import { mapClasses } from '../../data/class-map.ts';
+import { randomAt, shuffled } from '../../data/random.ts';
+import type { Manifest } from '../../data/sample.ts';
+import { stratifiedPick } from '../../data/split.ts';
+import { readOnnx } from '../../formats/onnx.ts';
+import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
+import type { IsolatedContext } from '../isolation.ts';
+import type { TrainingPlan } from '../training-plan.ts';
+
+export interface CalibrateRequest {
+  readonly plan: TrainingPlan;
+  readonly onnx: string;
+  /** The training images: calibration never sees one that validates. */
+  readonly train: string;
+  readonly recipe: CalibrationRecipe;
+  readonly output: string;
+}
+
+/** Calibrates the exported graph on a seeded selection of training images; returns which. */
+export async function calibrateJob({ plan, onnx, train, recipe, output }: CalibrateRequest, { send, signal }: IsolatedContext): Promise<{ readonly images: readonly string[] }> {
+  const whole = JSON.parse(await readFile(train, 'utf8')) as Manifest;
+  const graph = readOnnx(await readFile(onnx));
+  const info = networkInfoOf(graph) as NetworkInfo;
+  const manifest = { ...whole, samples: select(whole, recipe) };
+  const classes = mapClasses(manifest, { targets: info.labels, mayLack: true, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
+  const total = 2 * manifest.samples.length;
+  async function* batches() {
+    // One image a batch: padding rows would count as activations.
+    for await (const { images } of openBatches({ manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch: 1, last: 'pad', signal })) yield new Map([[info.input, images]]);
+  }
+  const table = await calibrate(graph, batches, { ...recipe, images: manifest.samples.length }, { signal, onProgress: (images, pass) => send({ done: images + (pass - 1) * manifest.samples.length, total }) });
+  await writeFile(output, JSON.stringify(table));
+  return { images: manifest.samples.map(sample => sample.id) };
+}
+
+/** The recipe's images: balanced over classes or drawn at random, the same for the same seed; all where there are no more. */
+function select(manifest: Manifest, { images, selection, seed }: CalibrationRecipe): Manifest['samples'] {
+  const { samples } = manifest;
+  if (samples.length <= images) return samples;
+  if (selection === 'random') {
+    const chosen = new Set(shuffled(samples.length, randomAt(seed, 0xca1b)).slice(0, images));
+    return samples.filter((_, index) => chosen.has(index));
+  }
+  const chosen = stratifiedPick(samples, images / samples.length, seed);
+  return samples.filter(sample => chosen.has(sample.id));
+}

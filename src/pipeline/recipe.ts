@@ -1,0 +1,220 @@
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { extname, join } from 'node:path';
+import { parse as parseYaml } from 'yaml';
+import { type CalibrationRecipe, calibrationRecipe } from '../compress/calibrate.ts';
+import { pruneSettings } from '../compress/prune.ts';
+import { EdgeError } from '../core/errors.ts';
+import type { Precision } from '../core/evidence.ts';
+import { inPackage } from '../core/package-root.ts';
+import { type Artifact, Recipe } from '../core/recipe.ts';
+import type { StatCache } from '../core/stat-cache.ts';
+import type { Store } from '../core/store.ts';
+import type { DevicePool, KnownDevice } from './device-pool.ts';
+import { addDevice } from './device-recipe.ts';
+import type { Published } from './outputs.ts';
+import type { Project } from './project.ts';
+import { inProject, sourceFile, sourceFolder } from './sources.ts';
+import { dataSteps, scenesStep } from './steps/data.ts';
+import { deviceSteps } from './steps/device.ts';
+import { exportStep, quantizeStep } from './steps/export.ts';
+import { calibrateStep, evaluateStep, initializeStep, tensorsStep, trainStep } from './steps/learn.ts';
+import { keyDigest, packageStep } from './steps/package.ts';
+import { pruneStep } from './steps/prune.ts';
+import { planTraining, type SpecPlan } from './training-plan.ts';
+
+export interface ProjectRecipe {
+  readonly recipe: Recipe;
+  readonly published: readonly Published[];
+  /** Step ids for words a person types: an id, a step's name (`build`), or a device. */
+  readonly select: (words: readonly string[]) => string[];
+  /** Devices that do not answer now. */
+  readonly away: readonly { readonly name: string; readonly message: string; readonly since: string }[];
+  readonly notes: readonly string[];
+}
+interface RecipeOptions {
+  readonly project: Project;
+  readonly pool: DevicePool;
+  readonly store: Store;
+  readonly devices?: readonly string[];
+}
+
+/** Where artifacts of one network stand: what is exported, timed and reported. */
+export interface NetworkArtifacts {
+  readonly name: 'baseline' | 'results';
+  readonly fp32: Artifact<'onnx'>;
+  readonly fp16: Artifact<'onnx'>;
+  readonly quantized?: { readonly onnxruntime: Artifact<'onnx'>; readonly tensorrt: Artifact<'onnx'>; readonly cache: Artifact<'calibration-cache'> };
+  readonly score: Artifact<'score'>;
+}
+
+/** The whole line of a project as typed steps: data → network → training → pruning → retraining → export → calibration → devices → report. */
+export async function projectRecipe({ project, pool, store, devices }: RecipeOptions): Promise<ProjectRecipe> {
+  const { settings } = project;
+  const cache = await store.statCache();
+  const recipe = new Recipe();
+  const machine = hostname();
+  const first = await readPlan(project, settings.model.spec);
+  const data = await addData(recipe, project, first, cache);
+  const { network } = recipe.add(initializeStep, { config: await networkConfig(project, first, cache), inputs: { train: data.train } });
+  const freeze = { freezeBlocks: [...first.network.freezeBlocks], freezeBn: first.network.freezeBn, freezeConvs: settings.model.freezeLayers ?? 0 };
+  const trained = recipe.add(trainStep, { config: { machine, plan: first.training, freeze }, inputs: { network, train: data.train, validation: data.validation } });
+  const evaluated = recipe.add(evaluateStep, { config: { machine, plan: first.training }, inputs: { network: trained.network, validation: data.validation } });
+
+  const line = await addPruning(recipe, project, { first, machine, freeze, data, trained, evaluated });
+  const recipeFile = await readCalibration(project);
+  const exported = (name: NetworkArtifacts['name'], from: { readonly network: Artifact<'network'>; readonly score: Artifact<'score'> }): NetworkArtifacts => {
+    const id = (step: string) => (name === 'baseline' ? `${step} unpruned` : step);
+    const { fp32, fp16 } = recipe.add(exportStep, { id: id('export'), config: {}, inputs: { network: from.network } });
+    if (!settings.export.precisions.includes('int8')) return { name, fp32, fp16, score: from.score };
+    const { ranges } = recipe.add(calibrateStep, { id: id('calibrate'), config: { machine, plan: first.training, recipe: recipeFile }, inputs: { onnx: fp32, train: data.train } });
+    return { name, fp32, fp16, score: from.score, quantized: recipe.add(quantizeStep, { id: id('quantize'), config: {}, inputs: { onnx: fp32, ranges } }) };
+  };
+  const baseline = line.pruned ? exported('baseline', { network: trained.network, score: evaluated.score }) : undefined;
+  const results = exported('results', line.final);
+
+  const { bundle } = recipe.add(packageStep, {
+    id: 'package',
+    config: { name: project.settings.task, deepstream: settings.export.deepstream, threshold: 0.2, ...(await keyConfig(project)) },
+    inputs: { fp32: results.fp32, ...(results.quantized ? { qdq: results.quantized.tensorrt, cache: results.quantized.cache } : {}) },
+  });
+  const published: Published[] = [{ artifact: bundle, path: 'model' }, ...(data.records ? [{ artifact: data.records, path: 'tfrecords' }] : [])];
+  const { tensors } = recipe.add(tensorsStep, { config: { plan: first.training, images: settings.benchmark.images }, inputs: { network: trained.network, validation: data.validation } });
+
+  const known: KnownDevice[] = [];
+  for (const name of devices ?? Object.keys(settings.devices)) known.push(await pool.know(name));
+  const steps = deviceSteps(pool);
+  for (const device of known) {
+    const report = addDevice(recipe, { project, device, steps, networks: [...(baseline ? [baseline] : []), results], tensors, plan: first.training, history: { ...line, trained, evaluated } });
+    published.push({ artifact: report, path: `report-${device.name}` });
+  }
+  await cache.save();
+  const away = known.flatMap(({ name, away: why, facts }) => (why ? [{ name, message: why.message, since: facts.at }] : []));
+  return { recipe, published, away, notes: first.notes, select: words => selected(recipe, words) };
+}
+
+/** Pruning and retraining, where the project has them, and the network that comes out at the end of the line. */
+export interface Line {
+  readonly pruned?: { readonly report: Artifact<'prune-report'>; readonly score: Artifact<'score'> };
+  readonly retrained?: { readonly log: Artifact<'training-log'>; readonly score: Artifact<'score'> };
+  readonly final: { readonly network: Artifact<'network'>; readonly score: Artifact<'score'> };
+}
+
+async function addPruning(
+  recipe: Recipe,
+  project: Project,
+  given: {
+    readonly first: SpecPlan;
+    readonly machine: string;
+    readonly freeze: { readonly freezeBlocks: number[]; readonly freezeBn: boolean; readonly freezeConvs: number };
+    readonly data: { readonly train: Artifact<'dataset'>; readonly validation: Artifact<'dataset'> };
+    readonly trained: { readonly network: Artifact<'network'> };
+    readonly evaluated: { readonly score: Artifact<'score'> };
+  },
+): Promise<Line> {
+  const { machine, data, trained, evaluated, first } = given;
+  const { prune, retrain } = project.settings;
+  if (!prune) return { final: { network: trained.network, score: evaluated.score } };
+  const { keepMacs, keepParameters, ...rest } = prune;
+  const goal = keepMacs !== undefined ? { keepMacs } : keepParameters !== undefined ? { keepParameters } : {};
+  const pruned = recipe.add(pruneStep, { config: { ...pruneSettings.parse(defined(rest)), ...goal }, inputs: { network: trained.network } });
+  const scored = recipe.add(evaluateStep, { id: 'evaluate pruned', config: { machine, plan: first.training }, inputs: { network: pruned.network, validation: data.validation } });
+  const report = { report: pruned.report, score: scored.score };
+  if (!retrain) return { pruned: report, final: { network: pruned.network, score: scored.score } };
+  const second = await readPlan(project, retrain.spec);
+  const retrained = recipe.add(trainStep, {
+    id: 'retrain',
+    config: { machine, plan: second.training, freeze: { freezeBlocks: [...second.network.freezeBlocks], freezeBn: second.network.freezeBn, freezeConvs: given.freeze.freezeConvs } },
+    inputs: { network: pruned.network, train: data.train, validation: data.validation },
+  });
+  const again = recipe.add(evaluateStep, { id: 'evaluate retrained', config: { machine, plan: second.training }, inputs: { network: retrained.network, validation: data.validation } });
+  return { pruned: report, retrained: { log: retrained.log, score: again.score }, final: { network: retrained.network, score: again.score } };
+}
+
+const defined = <T extends object>(value: T): T => Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as T;
+
+async function readPlan(project: Project, spec: string): Promise<SpecPlan> {
+  const file = inProject(project.folder, spec);
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new EdgeError('file-missing', `The spec ${file} cannot be read.`, { hint: `Correct model.spec or retrain.spec in ${project.file}.`, where: { file: project.file }, cause });
+  });
+  const { preprocess } = project.settings.model;
+  return planTraining(text, { file, task: project.settings.task, backboneRate: project.settings.model.backboneRate, fit: preprocess?.resize === 'letterbox' ? 'letterbox' : undefined });
+}
+
+async function addData(recipe: Recipe, project: Project, { training }: SpecPlan, cache: StatCache) {
+  const { data } = project.settings;
+  const steps = dataSteps(cache);
+  const images = data.scenes && recipe.add(scenesStep, { config: data.scenes, inputs: {} }).images;
+  const format = data.scenes ? 'kitti' : (['kitti', 'voc', 'coco', 'folders'] as const).find(name => data[name] !== undefined);
+  const path = inProject(project.folder, data.kitti ?? data.voc ?? data.coco ?? data.folders ?? '.');
+  const source = images ? undefined : format === 'coco' ? await sourceFile(path, cache, 'data.coco') : await sourceFolder(path, cache, `data.${format}`);
+  const validation = data.scenes ? { train: 'train', val: 'val' } : data.validation;
+  const at = { ...(source ? { path: source.path, content: source.digest } : {}), validation };
+  const dataset = recipe.add(steps.dataset, { config: { ...at, format: format ?? 'kitti', split: data.split, seed: data.seed, input: training.input }, inputs: images ? { images } : {} });
+  const converts = format === 'kitti' && typeof validation !== 'undefined';
+  const records = converts ? recipe.add(steps.convert, { config: { ...at, extension: data.scenes ? '.jpg' : await imageExtension(path) }, inputs: images ? { images } : {} }).records : undefined;
+  return { train: dataset.train, validation: dataset.validation, records };
+}
+
+/** The extension that most images of a KITTI folder have. */
+async function imageExtension(root: string): Promise<string> {
+  const { readdir } = await import('node:fs/promises');
+  const names = await readdir(root, { recursive: true });
+  const counts = new Map<string, number>();
+  for (const name of names) if (/\.(png|jpe?g)$/i.test(name)) counts.set(extname(name), (counts.get(extname(name)) ?? 0) + 1);
+  return [...counts].sort(([, a], [, b]) => b - a)[0]?.[0] ?? '.png';
+}
+
+async function networkConfig(project: Project, { network, training }: SpecPlan, cache: StatCache) {
+  const { model } = project.settings;
+  const { pretrained, loadGraph: _, preprocess, freezeBlocks, ...settings } = network;
+  const labels = training.task.name === 'detectnet_v2' ? { labels: training.task.settings.labels } : {};
+  const backbone = model.onnx ?? (pretrained?.endsWith('.onnx') ? pretrained : undefined);
+  const bias = model.coverageBias === undefined ? {} : { coverageBias: model.coverageBias };
+  if (backbone !== undefined) {
+    const source = await sourceFile(inProject(project.folder, backbone), cache, 'model.onnx');
+    const at = { height: network.height, width: network.width, seed: network.seed, freezeConvs: model.freezeLayers ?? 0 };
+    const more = { ...(model.cut === undefined ? {} : { cut: model.cut }), ...(model.preprocess === undefined ? {} : { preprocess: model.preprocess }) };
+    return { from: 'onnx' as const, settings: { task: project.settings.task, ...labels, ...at, ...more, ...bias }, source };
+  }
+  if (pretrained !== undefined) {
+    throw new EdgeError('format-unsupported', `The spec's pretrained model ${pretrained} is no ONNX file.`, {
+      hint: 'NVIDIA’s .tlt and .hdf5 are not readable outside TLT: name an .onnx, or remove pretrained_model_file to start from scratch.',
+      where: { path: 'model_config.pretrained_model_file' },
+    });
+  }
+  return { from: 'zoo' as const, settings: { ...settings, ...labels, ...bias, freezeBlocks: [...freezeBlocks], preprocess: model.preprocess ?? preprocess, ...(model.width === undefined ? {} : { widthMultiplier: model.width }) } };
+}
+
+/** Where the key lies and which it is; the key itself enters no file of ours. */
+async function keyConfig(project: Project) {
+  const { keyFile } = project.settings.export;
+  if (keyFile === undefined) return {};
+  const path = inProject(project.folder, keyFile);
+  return { keyFile: path, keyDigest: await keyDigest(path) };
+}
+
+/** The project's calibration recipe: a file of its own, or one that comes with edgeforge, by name. */
+async function readCalibration(project: Project): Promise<CalibrationRecipe> {
+  const name = project.settings.export.calibration;
+  const file = name.endsWith('.yaml') ? inProject(project.folder, name) : inPackage('calibration', `${name}.yaml`);
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new EdgeError('file-missing', `The calibration recipe ${file} cannot be read.`, { hint: 'Name entropy, minmax, percentile, or a .yaml of your own under export.calibration.', where: { file: project.file, path: 'export.calibration' }, cause });
+  });
+  const parsed = calibrationRecipe.safeParse(parseYaml(text));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new EdgeError('calibration-invalid', `${file}: ${issue?.path.join('.')}: ${issue?.message}`, { hint: 'Correct the recipe; calibration/entropy.yaml is an example.', where: { file } });
+}
+
+function selected(recipe: Recipe, words: readonly string[]): string[] {
+  return words.flatMap(word => {
+    const exact = recipe.nodes.find(node => node.id === word);
+    const named = exact ? [exact] : recipe.nodes.filter(node => node.step.name === word || node.id.split(' ').includes(word));
+    return named.length > 0 ? named.map(node => node.id) : [word];
+  });
+}
+
+export type Precisions = readonly Precision[];
+export const storeOf = (project: Project): string => join(project.folder, '.edgeforge');

@@ -1,0 +1,109 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { EdgeError } from '../../core/errors.ts';
+import { defineStep } from '../../core/recipe.ts';
+import type { StatCache } from '../../core/stat-cache.ts';
+import { convertKitti } from '../../data/convert.ts';
+import { importCoco } from '../../data/import-coco.ts';
+import { importFolders } from '../../data/import-folders.ts';
+import { importKitti, kittiFolders } from '../../data/import-kitti.ts';
+import { importVoc } from '../../data/import-voc.ts';
+import type { Manifest } from '../../data/sample.ts';
+import { type Split, splitManifest } from '../../data/split.ts';
+import { drawScenes } from '../../data/synth.ts';
+import { validateDataset, validationRows } from '../../data/validate.ts';
+
+const sceneSchema = z.strictObject({ train: z.int(), validation: z.int(), width: z.int(), height: z.int(), seed: z.int() });
+const foldersSchema = z.strictObject({ train: z.string(), val: z.string() });
+
+/** Synthetic road scenes as two KITTI folders, train/ and val/, drawn from different seeds. */
+export const scenesStep = defineStep({
+  name: 'scenes',
+  version: 1,
+  config: sceneSchema,
+  inputs: {},
+  outputs: { images: 'images' },
+  async run({ config: { train, validation, seed, ...size }, outputs, signal, progress }) {
+    const total = train + validation;
+    await drawScenes({ ...size, seed, count: train, folder: join(outputs.images, 'train'), signal, onProgress: done => progress(done, total, {}, 'scenes') });
+    // Another seed, so that no scene of training can come back in validation.
+    await drawScenes({ ...size, seed: seed + 1_000_003, count: validation, folder: join(outputs.images, 'val'), signal, onProgress: done => progress(train + done, total, {}, 'scenes') });
+  },
+});
+
+/** Steps that read images where they lie; digests come from the project's stat cache. */
+export function dataSteps(cache: StatCache) {
+  const dataset = defineStep({
+    name: 'dataset',
+    version: 1,
+    config: z.strictObject({
+      format: z.enum(['kitti', 'voc', 'coco', 'folders']),
+      path: z.string().optional(),
+      /** Content of the folder: what makes the step run again. */
+      content: z.string().optional(),
+      validation: z.union([z.number(), foldersSchema]),
+      split: z.enum(['tlt', 'stratified']),
+      seed: z.int(),
+      input: z.strictObject({ width: z.int(), height: z.int() }),
+    }),
+    inputs: { images: 'images?' },
+    outputs: { train: 'dataset', validation: 'dataset', report: 'report' },
+    identity: ({ path: _, ...rest }) => rest,
+    async run({ config, inputs, outputs, log, note, progress, signal }) {
+      const root = inputs.images ?? (config.path as string);
+      const split = await importSplit(root, config, cache);
+      const report = await validateDataset(split.train, { input: config.input, decode: true, signal, onProgress: (done, total) => progress(done, total, {}, 'images') });
+      for (const [what, count, more] of validationRows(report)) log('info', `${what}: ${count} ${more}`.trim());
+      const corrupt = report.problems.find(problem => problem.kind === 'corrupt-image');
+      if (corrupt) throw new EdgeError('image-corrupt', `${corrupt.file}: ${corrupt.detail}`, { hint: 'Replace or remove the file, and its label with it.', where: { file: corrupt.file } });
+      for (const kind of ['degenerate-box', 'outside-box'] as const) if (report.counts[kind] > 0) note(`${report.counts[kind]} boxes are ${kind === 'degenerate-box' ? 'without area and left out' : 'partly outside their image and clipped'}.`);
+      await writeFile(outputs.train, JSON.stringify(split.train));
+      await writeFile(outputs.validation, JSON.stringify(split.validation));
+      await writeFile(outputs.report, JSON.stringify(report));
+    },
+  });
+
+  const convert = defineStep({
+    name: 'convert',
+    version: 1,
+    config: z.strictObject({ path: z.string().optional(), content: z.string().optional(), validation: z.union([z.number(), foldersSchema]), extension: z.string() }),
+    inputs: { images: 'images?' },
+    outputs: { records: 'tfrecords' },
+    identity: ({ path: _, ...rest }) => rest,
+    async run({ config, inputs, outputs, signal, progress, log }) {
+      const root = inputs.images ?? (config.path as string);
+      await mkdir(outputs.records, { recursive: true });
+      const parts = typeof config.validation === 'number' ? [{ folder: root, name: 'kitti', valSplit: 100 * config.validation }] : Object.entries(config.validation).map(([name, folder]) => ({ folder: join(root, folder), name, valSplit: 0 }));
+      for (const { folder, name, valSplit } of parts) {
+        const dirs = await kittiFolders(folder);
+        const report = await convertKitti(
+          { root: folder, imageDirName: dirs.images, labelDirName: dirs.labels, imageExtension: config.extension, numShards: 10, partitionMode: 'random', valSplit },
+          join(outputs.records, name),
+          { signal, onProgress: (done, total) => progress(done, total, {}, 'images') },
+        );
+        for (const fold of report.folds) log('info', `${name}: fold ${fold.fold}, ${fold.images} images`);
+      }
+    },
+  });
+  return { dataset, convert };
+}
+
+async function importSplit(root: string, config: { readonly format: string; readonly validation: number | z.output<typeof foldersSchema>; readonly split: string; readonly seed: number }, cache: StatCache): Promise<Split> {
+  const options = { digest: (path: string) => cache.digestOf(path) };
+  const load = (path: string): Promise<Manifest> => {
+    switch (config.format) {
+      case 'voc':
+        return importVoc(path, options);
+      case 'coco':
+        return importCoco(path, options);
+      case 'folders':
+        return importFolders(path, options);
+      default:
+        return importKitti(path, options);
+    }
+  };
+  if (typeof config.validation !== 'number') return { train: await load(join(root, config.validation.train)), validation: await load(join(root, config.validation.val)) };
+  const whole = await load(root);
+  return splitManifest(whole, config.split === 'tlt' ? { kind: 'tlt-random', valSplitPercent: 100 * config.validation } : { kind: 'stratified', fraction: config.validation, seed: config.seed });
+}

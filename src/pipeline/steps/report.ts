@@ -1,0 +1,153 @@
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { PruneReport } from '../../compress/prune.ts';
+import { EdgeError } from '../../core/errors.ts';
+import type { Measurement } from '../../core/evidence.ts';
+import type { Digest } from '../../core/fingerprint.ts';
+import { defineStep } from '../../core/recipe.ts';
+import type { Passport } from '../../deploy/device.ts';
+import { readOnnx } from '../../formats/onnx.ts';
+import { judgeRows, minDecisions, parseReport, type Report, reportJsonSchema, type UnjudgedRow } from '../../formats/report.ts';
+import { reportHtml } from '../../formats/report-html.ts';
+import { reportMarkdown } from '../../formats/report-markdown.ts';
+import { costOf } from '../../graph/cost.ts';
+import { networkInfoOf } from '../../graph/network-info.ts';
+import type { Score } from '../../tasks/task.ts';
+import type { TrainingLog } from '../jobs/train.ts';
+import { reportImages } from '../report-images.ts';
+import { taskPlanSchema } from '../task-plan.ts';
+import type { DeviceScore } from './accuracy.ts';
+
+const lineSchema = z.strictObject({ network: z.enum(['baseline', 'results']), batch: z.int(), precision: z.enum(['fp32', 'fp16', 'int8']) });
+
+/** Everything that was measured, as one value (report.json), and that value as HTML and Markdown. */
+export const reportStep = defineStep({
+  name: 'report',
+  version: 1,
+  config: z.strictObject({
+    project: z.string(),
+    device: z.looseObject({ name: z.string() }),
+    gate: z.strictObject({ dropPoints: z.number() }),
+    protocol: z.strictObject({ warmUpMs: z.number(), durationMs: z.number(), minIterations: z.number(), rounds: z.number(), threads: z.number(), batch: z.number() }),
+    lines: z.array(lineSchema),
+    task: taskPlanSchema,
+  }),
+  inputs: {
+    measurements: 'measurement',
+    passports: 'passport[]',
+    scores: 'score[]',
+    trainLog: 'training-log',
+    trainScore: 'score',
+    retrainLog: 'training-log?',
+    retrainScore: 'score?',
+    pruneReport: 'prune-report?',
+    pruneScore: 'score?',
+    images: 'tensors',
+    outputs: 'tensors?',
+    model: 'onnx',
+  },
+  outputs: { report: 'report' },
+  async run({ config, inputs, digests, outputs, note }) {
+    const measurements = await json<readonly Measurement[]>(inputs.measurements);
+    const passports = await Promise.all(inputs.passports.map(path => json<Passport>(path)));
+    const scores = (await Promise.all(inputs.scores.map(path => json<readonly DeviceScore[]>(path)))).flat();
+    const rows = config.lines.map((line, i) => ({ line, row: rowOf(measurements[i] as Measurement, passports[i] as Passport, scores[i]) }));
+    const gate = { ...config.gate, minDecisions };
+    const of = (network: 'baseline' | 'results') => judgeRows(rows.filter(({ line }) => line.network === network).map(({ row }) => row), gate);
+    const graph = readOnnx(await readFile(inputs.model));
+    const cost = costOf(graph);
+    const info = networkInfoOf(graph);
+    const prune = inputs.pruneReport === undefined ? undefined : await json<PruneReport>(inputs.pruneReport);
+    const trained = await json<Score>(inputs.trainScore);
+    const report: Report = {
+      schemaVersion: 1,
+      device: config.device,
+      protocol: config.protocol,
+      model: { name: info?.architecture, architecture: info?.architecture, task: info?.task, parameters: cost.parameters, macs: cost.macs, bytes: (await stat(inputs.model)).size },
+      training: [
+        stageOf('train', await json<TrainingLog>(inputs.trainLog), trained),
+        ...(inputs.retrainLog && inputs.retrainScore ? [stageOf('retrain', await json<TrainingLog>(inputs.retrainLog), await json<Score>(inputs.retrainScore))] : []),
+      ],
+      ...(prune && inputs.pruneScore ? { pruning: pruningOf(prune, trained, await json<Score>(inputs.pruneScore)) } : {}),
+      baseline: of('baseline'),
+      results: of('results'),
+      artifacts: [{ name: 'model.onnx', digest: digests.model, bytes: (await stat(inputs.model)).size }, ...passports.map(({ engine }) => ({ name: engine.path.split('/').at(-1) as string, digest: engine.digest as Digest, bytes: engine.bytes }))],
+      project: { name: config.project },
+      gate,
+      images: await reportImages(inputs.images, inputs.outputs, config.task, info),
+      notes: [...new Set(passports.flatMap(passport => passport.notes))],
+    };
+    for (const row of report.results) if (row.gate === 'unjudged' && row.gateNote) note(`${row.precision}: ${row.gateNote}`);
+    const checked = parseReport(JSON.parse(JSON.stringify(report)));
+    await mkdir(outputs.report, { recursive: true });
+    await writeFile(join(outputs.report, 'report.json'), JSON.stringify(checked, null, 1));
+    await writeFile(join(outputs.report, 'report.schema.json'), JSON.stringify(reportJsonSchema, null, 1));
+    await writeFile(join(outputs.report, 'report.md'), reportMarkdown(checked));
+    await writeFile(join(outputs.report, 'report.html'), await reportHtml(checked));
+  },
+});
+
+/** Fails where a row of the deployed network lost more than the gate allows; the report stands either way. */
+export const gateStep = defineStep({
+  name: 'gate',
+  version: 1,
+  config: z.strictObject({}),
+  inputs: { report: 'report' },
+  outputs: { verdict: 'measurement' },
+  async run({ inputs, outputs, log }) {
+    const report = parseReport(await readFile(join(inputs.report, 'report.json'), 'utf8'));
+    const failing = report.results.filter(row => row.gate === 'fail');
+    for (const row of report.results) log('info', `${row.precision}: ${row.gate}${row.gateNote ? ` (${row.gateNote})` : ''}`);
+    if (failing.length > 0) {
+      throw new EdgeError('gate-missed', failing.map(row => `${row.precision} ${row.gateNote}`).join('; '), {
+        hint: 'Try another calibration recipe (calibration: percentile or minmax), keep more MACs, or allow it: gate: {dropPoints: …}. The report is written all the same.',
+      });
+    }
+    await writeFile(outputs.verdict, JSON.stringify(report.results.map(({ precision, batch, gate }) => ({ precision, batch, gate }))));
+  },
+});
+
+const json = async <T>(path: string): Promise<T> => JSON.parse(await readFile(path, 'utf8')) as T;
+
+function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore | undefined): UnjudgedRow {
+  const { precision, scenario, batch, throughput, latencyMs, evidence } = measurement;
+  const upcast = passport.notes.find(text => text.includes('upcast'));
+  return {
+    precision,
+    scenario,
+    batch,
+    throughput,
+    latencyMs,
+    evidence: { ...evidence, notes: [...evidence.notes] },
+    sizeBytes: passport.engine.bytes,
+    buildSeconds: passport.buildSeconds,
+    ...(score ? { accuracy: { metric: score.score.metric, value: score.score.value, n: score.score.n, decisions: score.score.decisions } } : {}),
+    ...(score?.agreement ? { agreement: { share: score.agreement.equal, n: score.agreement.n } } : {}),
+    ...(score?.sqnrDb === undefined ? {} : { sqnrDb: score.sqnrDb }),
+    ...(upcast ? { computes: 'fp32 (upcast from fp16)' } : {}),
+  };
+}
+
+function stageOf(stage: 'train' | 'retrain', { history }: TrainingLog, score: Score) {
+  return {
+    stage,
+    epochs: history.at(-1)?.epoch ?? 0,
+    metric: score.metric,
+    value: score.value,
+    n: score.n,
+    decisions: score.decisions,
+    curve: history.map(({ epoch, loss, learningRate, validation }) => ({ epoch, learningRate, ...(loss === undefined ? {} : { loss }), ...(validation ? { validation: validation.value } : {}) })),
+  };
+}
+
+const pruningOf = ({ macsBefore, macsAfter, parametersBefore, parametersAfter, layers }: PruneReport, before: Score, after: Score) => ({
+  macsBefore,
+  macsAfter,
+  parametersBefore,
+  parametersAfter,
+  accuracyBefore: before.value,
+  accuracyAfter: after.value,
+  layers: layers.map(layer => ({ name: layer.layer, before: layer.filtersBefore, after: layer.filtersAfter })),
+});
+
