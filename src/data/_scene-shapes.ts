@@ -123,67 +123,71 @@ export function person(random: Random, ground: number, h: number): Shape {
 const regular = (cx: number, cy: number, r: number, corners: number, turn: number): [number, number][] =>
   Array.from({ length: corners }, (_, i) => [cx + r * Math.cos(turn + (2 * Math.PI * i) / corners), cy + r * Math.sin(turn + (2 * Math.PI * i) / corners)]);
 
+/** A sign's board: its SVG with the left edge at x = 0 and the middle at cy; its width as a share of its height. */
+interface Board {
+  readonly svg: string;
+  readonly width: number;
+}
+const white = '#f6f5ee';
+const red = '#c3141f';
+const black = '#161616';
+
 /** A traffic sign of `h` pixels whose lower edge is at `bottom`, on a pole down to `ground`. The frame is the board's alone. */
 export function sign(random: Random, bottom: number, h: number, ground: number): Shape {
-  const kind = random.integer(0, 4);
+  const { svg, width } = random.pick([stop, warning, limit, direction, priority])(random, bottom - h / 2, h);
+  const [cx, top, length] = [width / 2, bottom - h * 0.1, ground - bottom + h * 0.1];
+  const pole = rect(cx - h * 0.04, top, h * 0.08, length, '#7d8388') + rect(cx, top, h * 0.04, length, '#4c5257');
+  return { svg: pole + svg, x: 0, y: bottom - h, width, height: h };
+}
+
+function stop(_: Random, cy: number, h: number): Board {
   const r = h / 2;
-  const cy = bottom - r;
-  const pole = (cx: number) =>
-    rect(cx - h * 0.04, bottom - h * 0.1, h * 0.08, ground - bottom + h * 0.1, '#7d8388') + rect(cx, bottom - h * 0.1, h * 0.04, ground - bottom + h * 0.1, '#4c5257');
-  const framed = (svg: string, cx: number, width: number): Shape => ({ svg: pole(cx) + svg, x: 0, y: bottom - h, width, height: h });
-  if (kind === 0) {
-    const board = r / Math.cos(Math.PI / 8);
-    const octagon = (share: number, fill: string) => polygon(regular(r, cy, board * share, 8, Math.PI / 8), fill);
-    return framed(
-      octagon(1, '#f4f4f0') +
-        octagon(0.88, '#c3141f') +
-        rect(r - h * 0.3, cy - h * 0.09, h * 0.6, h * 0.18, '#fff') +
-        rect(r - h * 0.03, cy - h * 0.09, h * 0.06, h * 0.18, '#c3141f'),
-      r,
-      h,
+  const octagon = (share: number, fill: string) => polygon(regular(r, cy, (r / Math.cos(Math.PI / 8)) * share, 8, Math.PI / 8), fill);
+  return {
+    svg: octagon(1, white) + octagon(0.88, red) + rect(r - h * 0.3, cy - h * 0.09, h * 0.6, h * 0.18, '#fff') + rect(r - h * 0.03, cy - h * 0.09, h * 0.06, h * 0.18, red),
+    width: h,
+  };
+}
+
+function warning(random: Random, cy: number, h: number): Board {
+  const w = h * 1.12;
+  const bottom = cy + h / 2;
+  const inner = (inset: number, fill: string) =>
+    polygon(
+      [
+        [w / 2, bottom - h + inset * 1.9],
+        [w - inset * 1.6, bottom - inset],
+        [inset * 1.6, bottom - inset],
+      ],
+      fill,
     );
-  }
-  if (kind === 1) {
-    const w = h * 1.12;
-    const inner = (inset: number, fill: string) =>
-      polygon(
-        [
-          [w / 2, bottom - h + inset * 1.9],
-          [w - inset * 1.6, bottom - inset],
-          [inset * 1.6, bottom - inset],
-        ],
-        fill,
-      );
-    return framed(
-      inner(0, '#c3141f') +
-        inner(h * 0.12, random.chance(0.5) ? '#f6f5ee' : '#f0c419') +
-        rect(w / 2 - h * 0.045, bottom - h * 0.6, h * 0.09, h * 0.28, '#161616') +
-        circle(w / 2, bottom - h * 0.22, h * 0.055, '#161616'),
-      w / 2,
-      w,
+  const mark = rect(w / 2 - h * 0.045, bottom - h * 0.6, h * 0.09, h * 0.28, black) + circle(w / 2, bottom - h * 0.22, h * 0.055, black);
+  return { svg: inner(0, red) + inner(h * 0.12, random.chance(0.5) ? white : '#f0c419') + mark, width: w };
+}
+
+function limit(_: Random, cy: number, h: number): Board {
+  const r = h / 2;
+  const zero = (x: number) => rect(x, cy - h * 0.17, h * 0.18, h * 0.34, black) + rect(x + h * 0.06, cy - h * 0.1, h * 0.06, h * 0.2, '#fff');
+  return { svg: circle(r, cy, r, red) + circle(r, cy, r * 0.74, '#fbfbf7') + zero(r - h * 0.22) + zero(r + h * 0.05), width: h };
+}
+
+function direction(_: Random, cy: number, h: number): Board {
+  const r = h / 2;
+  const arrow =
+    line(r, cy + h * 0.26, r, cy - h * 0.1, '#fff', h * 0.11) +
+    polygon(
+      [
+        [r, cy - h * 0.34],
+        [r + h * 0.19, cy - h * 0.06],
+        [r - h * 0.19, cy - h * 0.06],
+      ],
+      '#fff',
     );
-  }
-  if (kind === 2) {
-    const digits =
-      rect(r - h * 0.22, cy - h * 0.17, h * 0.18, h * 0.34, '#141414') +
-      rect(r - h * 0.16, cy - h * 0.09, h * 0.06, h * 0.18, '#fff') +
-      rect(r + h * 0.05, cy - h * 0.17, h * 0.17, h * 0.34, '#141414') +
-      rect(r + h * 0.11, cy - h * 0.1, h * 0.05, h * 0.2, '#fff');
-    return framed(circle(r, cy, r, '#c3141f') + circle(r, cy, r * 0.74, '#fbfbf7') + digits, r, h);
-  }
-  if (kind === 3) {
-    const arrow =
-      line(r, cy + h * 0.26, r, cy - h * 0.1, '#fff', h * 0.11) +
-      polygon(
-        [
-          [r, cy - h * 0.34],
-          [r + h * 0.19, cy - h * 0.06],
-          [r - h * 0.19, cy - h * 0.06],
-        ],
-        '#fff',
-      );
-    return framed(circle(r, cy, r, '#f4f4f0') + circle(r, cy, r * 0.9, '#1a56b0') + arrow, r, h);
-  }
+  return { svg: circle(r, cy, r, white) + circle(r, cy, r * 0.9, '#1a56b0') + arrow, width: h };
+}
+
+function priority(_: Random, cy: number, h: number): Board {
+  const r = h / 2;
   const diamond = (share: number, fill: string) => polygon(regular(r, cy, r * share, 4, 0), fill);
-  return framed(diamond(1, '#f6f5ee') + diamond(0.88, '#161616') + diamond(0.74, '#f2c21b'), r, h);
+  return { svg: diamond(1, white) + diamond(0.88, black) + diamond(0.74, '#f2c21b'), width: h };
 }

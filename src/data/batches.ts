@@ -1,13 +1,14 @@
 import { availableParallelism } from 'node:os';
 import { EdgeError } from '../core/errors.ts';
-import { f32, type Tensor } from '../graph/ir.ts';
+import type { Tensor } from '../graph/ir.ts';
 import type { Preprocess } from '../graph/network-info.ts';
 import type { Annotation } from '../tasks/task.ts';
+import { openBatchMaker } from './_batch-maker.ts';
 import { openCrew } from './_crew.ts';
-import { purpose, type SampleWork } from './_sample-work.ts';
+import { purpose } from './_sample-work.ts';
 import type { Augmentation } from './augment.ts';
 import type { ClassMap } from './class-map.ts';
-import { annotationOf, type Fit, type Placement, type Size } from './placement.ts';
+import type { Fit, Placement, Size } from './placement.ts';
 import { randomAt, shuffled } from './random.ts';
 import { channelsOf } from './render.ts';
 import type { Manifest } from './sample.ts';
@@ -60,103 +61,71 @@ export const epochOrder = (count: number, { seed = 0, shuffle = false }: Pick<Lo
 
 /** Opens a loader: worker threads that decode, resize, augment and preprocess into shared memory of (prefetch + 1) batches. Random numbers are keyed by (seed, epoch, sample index): the same batches for any number of workers, and after a resume. */
 export function openLoader(options: LoaderOptions): Loader {
-  const { manifest, size, preprocess, batch, seed = 0, last = 'wrap', signal } = options;
-  const count = manifest.samples.length;
   checkOptions(options);
+  const { manifest, size, preprocess, batch, seed = 0, last = 'wrap' } = options;
+  const count = manifest.samples.length;
   const workers = options.workers ?? Math.max(1, Math.min(4, availableParallelism()));
   const prefetch = Math.max(1, options.prefetch ?? 3);
-  const floatsPerRow = channelsOf(preprocess) * size.width * size.height;
-  const annotations = manifest.samples.map(sample => annotationOf(sample, options.classes));
-  const settings = {
-    root: manifest.root,
-    size,
-    fit: options.fit ?? preprocess.resize,
-    preprocess,
-    augmentation: options.augmentation,
-    seed,
-    cacheBytes: (options.cacheBytes ?? 0) / Math.max(1, workers),
-  };
-  const crew = openCrew({ settings, workers, slots: prefetch + 1, rowsPerSlot: batch, floatsPerRow });
+  const crew = openCrew({
+    settings: {
+      root: manifest.root,
+      size,
+      fit: options.fit ?? preprocess.resize,
+      preprocess,
+      augmentation: options.augmentation,
+      seed,
+      cacheBytes: (options.cacheBytes ?? 0) / Math.max(1, workers),
+    },
+    workers,
+    slots: prefetch + 1,
+    rowsPerSlot: batch,
+    floatsPerRow: channelsOf(preprocess) * size.width * size.height,
+  });
+  const makeBatch = openBatchMaker(options, crew);
   const batchesPerEpoch = last === 'drop' ? Math.floor(count / batch) : Math.ceil(count / batch);
-  const workOf = (index: number, epoch: number): SampleWork => ({ index, epoch, image: manifest.samples[index]!.image, annotation: annotations[index]! });
   let reading = false;
-
   async function* epoch(number: number): AsyncGenerator<Batch, void, void> {
     if (reading) throw new EdgeError('internal', 'Two epochs of one loader are being read at once.', { hint: 'Finish or leave the first, or open a second loader.' });
     reading = true;
-    const order = epochOrder(count, options, number);
-    const pending: Promise<Batch>[] = [];
-    let next = 0;
-    const hire = () => {
-      if (next >= batchesPerEpoch) return;
-      const made = makeBatch(next++, order, number);
-      // Read later, perhaps never: a failure must not count as unhandled meanwhile.
-      made.catch(() => {});
-      pending.push(made);
-    };
     crew.wake();
+    const order = epochOrder(count, options, number);
     try {
-      for (let i = 0; i < prefetch; i++) hire();
-      while (pending.length > 0) {
-        signal?.throwIfAborted();
-        const made = await raceAbort(pending[0]!, signal);
-        pending.shift();
-        hire();
-        yield made;
-      }
-    } catch (error) {
-      if (signal?.aborted) throw new EdgeError('cancelled', 'Reading batches was cancelled.', { hint: 'Run the same command again to go on.', cause: error });
-      throw error;
+      yield* readAhead(batchesPerEpoch, prefetch, position => makeBatch(position, order, number), options.signal);
     } finally {
-      await Promise.allSettled(pending);
       crew.rest();
       reading = false;
     }
   }
-
-  async function makeBatch(position: number, order: readonly number[], number: number): Promise<Batch> {
-    const slot = await crew.takeSlot();
-    try {
-      const wanted = Array.from({ length: batch }, (_, row) => position * batch + row).filter(at => last !== 'pad' || at < count);
-      const rows = await Promise.all(wanted.map((at, row) => makeRow(slot, row, order, at, number)));
-      return gather(slot, rows);
-    } finally {
-      crew.giveSlot(slot);
-    }
-  }
-
-  async function makeRow(slot: number, row: number, order: readonly number[], at: number, number: number) {
-    for (let attempt = 0; attempt < count; attempt++) {
-      const index = order[(at + attempt) % count]!;
-      const made = await crew.make(slot, row, workOf(index, number));
-      if (made instanceof EdgeError) {
-        if (made.code !== 'image-corrupt' || options.onCorrupt !== 'skip') throw made;
-        options.onNote?.(`${made.message} It was skipped.`);
-        if (last === 'pad') return undefined;
-        continue;
-      }
-      return { row, id: manifest.samples[index]!.id, ...made };
-    }
-    throw new EdgeError('dataset-invalid', `None of the ${count} images can be decoded.`, { hint: 'Look at the files: edgeforge data validate' });
-  }
-
-  function gather(slot: number, made: readonly ({ row: number; id: string; annotation: Annotation; placement: Placement } | undefined)[]): Batch {
-    const rows = made.filter(row => row !== undefined);
-    // A copy out of the shared slot: the reader may keep it, and onnxruntime takes no shared memory.
-    const data = new Float32Array(batch * floatsPerRow);
-    rows.forEach(({ row }, position) => {
-      data.set(crew.rowData(slot, row), position * floatsPerRow);
-    });
-    return {
-      images: f32([batch, channelsOf(preprocess), size.height, size.width], data),
-      n: rows.length,
-      ids: rows.map(({ id }) => id),
-      annotations: rows.map(({ annotation }) => annotation),
-      placements: rows.map(({ placement }) => placement),
-    };
-  }
   const close = () => crew.close();
   return { batchesPerEpoch, epoch, close, [Symbol.asyncDispose]: close };
+}
+
+/** Yields `make(0…count−1)` in order, at most `ahead` under way beside the one that is read. However it ends, nothing is left under way. */
+async function* readAhead(count: number, ahead: number, make: (position: number) => Promise<Batch>, signal: AbortSignal | undefined): AsyncGenerator<Batch, void, void> {
+  const pending: Promise<Batch>[] = [];
+  let next = 0;
+  const start = () => {
+    if (next >= count) return;
+    const made = make(next++);
+    // Read later, perhaps never: a failure must not count as unhandled meanwhile.
+    made.catch(() => {});
+    pending.push(made);
+  };
+  try {
+    for (let i = 0; i < ahead; i++) start();
+    while (pending.length > 0) {
+      signal?.throwIfAborted();
+      const made = await raceAbort(pending[0]!, signal);
+      pending.shift();
+      start();
+      yield made;
+    }
+  } catch (error) {
+    if (signal?.aborted) throw new EdgeError('cancelled', 'Reading batches was cancelled.', { hint: 'Run the same command again to go on.', cause: error });
+    throw error;
+  } finally {
+    await Promise.allSettled(pending);
+  }
 }
 
 /** One epoch and done: opens a loader, reads it, closes its workers however the reading ends. */

@@ -1,7 +1,9 @@
 import sharp from 'sharp';
 import { EdgeError } from '../core/errors.ts';
+import type { Preprocess } from '../graph/network-info.ts';
 import type { Box, ScoredBox } from '../tasks/task.ts';
 import { inParallel } from './_in-parallel.ts';
+import type { Batch } from './batches.ts';
 
 /** One picture of a sheet: a file, or raw RGB pixels; boxes in pixels of that picture. Truth is drawn solid, predictions dashed with their score. */
 export interface Picture {
@@ -71,4 +73,22 @@ export async function contactSheet(pictures: readonly Picture[], { labels, colum
   }
   const sheet = sharp({ create: { width: gap + across * (tileWidth + gap), height: top, channels: 3, background: '#1b1d20' } }).composite(layers);
   return format === 'png' ? sheet.png().toBuffer() : sheet.jpeg({ quality: 88 }).toBuffer();
+}
+
+/** The images of a batch as pictures, its preprocessing undone: what the network sees, augmented, with its boxes. */
+export function picturesOfBatch({ images, n, ids, annotations }: Batch, { scale, offset, order }: Preprocess): Picture[] {
+  const [, channels = 3, height = 1, width = 1] = images.dims;
+  const values = images.data as Float32Array;
+  const area = width * height;
+  return Array.from({ length: n }, (_, row) => {
+    const data = new Uint8Array(area * 3);
+    for (let c = 0; c < 3; c++) {
+      const plane = channels === 1 ? 0 : order === 'bgr' ? 2 - c : c;
+      const from = (row * channels + plane) * area;
+      for (let i = 0; i < area; i++) data[i * 3 + c] = Math.min(255, Math.max(0, Math.round(values[from + i]! / scale + offset[plane]!)));
+    }
+    const annotation = annotations[row];
+    const truth = annotation?.kind === 'boxes' ? { boxes: annotation.boxes, ignored: annotation.ignored } : {};
+    return { source: { data, width, height }, title: ids[row] ?? '', ...truth };
+  });
 }

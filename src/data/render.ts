@@ -68,9 +68,9 @@ function recolour(row: Float32Array, m: readonly number[]): void {
     const x = m0 * r + m1 * g + m2 * b + b0;
     const y = m4 * r + m5 * g + m6 * b + b1;
     const z = m8 * r + m9 * g + m10 * b + b2;
-    row[i] = x < 0 ? 0 : x > 255 ? 255 : x;
-    row[i + 1] = y < 0 ? 0 : y > 255 ? 255 : y;
-    row[i + 2] = z < 0 ? 0 : z > 255 ? 255 : z;
+    row[i] = x < 0 ? 0 : Math.min(255, x);
+    row[i + 1] = y < 0 ? 0 : Math.min(255, y);
+    row[i + 2] = z < 0 ? 0 : Math.min(255, z);
   }
 }
 

@@ -9,6 +9,7 @@ import { type ClassMap, mapClasses } from '../../src/data/class-map.ts';
 import { decodeImage, decodePlaced, readHeader } from '../../src/data/decode.ts';
 import { importKitti } from '../../src/data/import-kitti.ts';
 import { placeBox, placementOf, unplaceBox } from '../../src/data/placement.ts';
+import { picturesOfBatch } from '../../src/data/preview.ts';
 import type { Manifest } from '../../src/data/sample.ts';
 import { drawScenes } from '../../src/data/synth.ts';
 
@@ -138,6 +139,17 @@ describe('batches', () => {
     expect(inline[0]!.annotations).toEqual([0, 1, 0, 1].map(classIndex => ({ kind: 'class', classIndex })));
     const { augmentation: _, ...plain } = base;
     expect((await collect(openBatches({ ...plain, workers: 0, fit: 'centre-crop' })))[0]!.images.dims).toEqual([4, 3, 32, 32]);
+  });
+
+  test('pictures of a batch undo its preprocessing', async () => {
+    const { augmentation: _, ...plain } = { ...options(), workers: 0, shuffle: false };
+    const { pixels } = await decodePlaced(join(folder, manifest.samples[0]!.image), plain.size, 'stretch');
+    for (const preprocess of [plain.preprocess, { scale: 1, offset: [103.939, 116.779, 123.68], order: 'bgr', resize: 'stretch' }] as const) {
+      const [batch] = await collect(openBatches({ ...plain, preprocess: { ...preprocess, offset: [...preprocess.offset] as [number, number, number] } }));
+      const [picture] = picturesOfBatch(batch!, { ...preprocess, offset: [...preprocess.offset] as [number, number, number] });
+      expect(picture).toMatchObject({ title: '000000', source: { width: 64, height: 48 } });
+      expect(Buffer.compare(Buffer.from((picture!.source as { data: Uint8Array }).data), Buffer.from(pixels.data))).toBe(0);
+    }
   });
 
   test('impossible wishes are refused', () => {
