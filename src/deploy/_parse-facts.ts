@@ -95,7 +95,12 @@ export function gpuOf(csv: string): { gpu: string; driver?: string; memoryMB?: n
   if (name === undefined) return undefined;
   const known = /\bT4\b/.test(name) ? '7.5' : undefined;
   const capability = sm !== undefined && /^\d+\.\d+$/.test(sm) ? sm : known;
-  return { gpu: name, ...(driver ? { driver } : {}), ...(memory && Number.isFinite(Number(memory)) ? { memoryMB: Number(memory) } : {}), ...(capability ? { sm: capability } : {}) };
+  return {
+    gpu: name,
+    ...(driver ? { driver } : {}),
+    ...(memory && Number.isFinite(Number(memory)) ? { memoryMB: Number(memory) } : {}),
+    ...(capability ? { sm: capability } : {}),
+  };
 }
 
 /** The processor features that decide how fast a CPU runtime is, as /proc/cpuinfo names them. */
@@ -120,4 +125,5 @@ export const glibcOf = (text: string): string | undefined => /glibc (\d+\.\d+)/.
 /** MemTotal in MB of 1,000,000 bytes… as free -m does, in MiB. */
 export const memoryOf = (meminfo: string): number => Math.round(Number(/MemTotal:\s*(\d+) kB/.exec(meminfo)?.[1] ?? 0) / 1024);
 export const freeDiskOf = (df: string): number => Math.round(Number(df.trim().split(/\s+/).at(-1) ?? 0) / 1024) || 0;
-export const architectureOf = (machine: string): 'x64' | 'arm64' | 'other' => (/^(x86_64|amd64)$/.test(machine.trim()) ? 'x64' : /^(aarch64|arm64)$/.test(machine.trim()) ? 'arm64' : 'other');
+export const architectureOf = (machine: string): 'x64' | 'arm64' | 'other' =>
+  /^(x86_64|amd64)$/.test(machine.trim()) ? 'x64' : /^(aarch64|arm64)$/.test(machine.trim()) ? 'arm64' : 'other';

@@ -22,7 +22,8 @@ export interface RunningServer {
 /** What the server calls itself: the head of its host key's digest, so that a port taken over by another program is seen without a login. */
 export const identOf = (hostPrivate: string): string => {
   const key = ssh2.utils.parseKey(hostPrivate);
-  if (key instanceof Error) throw new EdgeError('file-corrupt', `The served device's host key cannot be read: ${key.message}`, { hint: 'Delete the folder of the served device and start it again.' });
+  if (key instanceof Error)
+    throw new EdgeError('file-corrupt', `The served device's host key cannot be read: ${key.message}`, { hint: 'Delete the folder of the served device and start it again.' });
   return `edgeforge_${hostKeyDigest(key.getPublicSSH()).slice(0, 16)}`;
 };
 
@@ -95,7 +96,8 @@ function admits(context: ssh2.AuthContext, allowed: ssh2.ParsedKey): boolean {
 /** An SSH server on 127.0.0.1 that runs commands with /bin/sh in `home`: exec only. `port` 0 takes a free one. */
 export async function startServer({ hostPrivate, clientPublic }: ServedKeys, home: string, port = 0): Promise<RunningServer> {
   const parsed = ssh2.utils.parseKey(clientPublic);
-  if (parsed instanceof Error) throw new EdgeError('file-corrupt', `The served device's client key cannot be read: ${parsed.message}`, { hint: 'Delete the folder of the served device and start it again.' });
+  if (parsed instanceof Error)
+    throw new EdgeError('file-corrupt', `The served device's client key cannot be read: ${parsed.message}`, { hint: 'Delete the folder of the served device and start it again.' });
   const running = new Set<ChildProcessWithoutNullStreams>();
   const connections = new Set<Connection>();
   const sockets = new Set<net.Socket>();

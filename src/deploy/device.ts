@@ -116,6 +116,8 @@ export interface EngineSpec {
   readonly batch: number;
   readonly inputs: Readonly<Record<string, readonly number[]>>;
   readonly calibration?: { readonly path: RemotePath; readonly digest: Digest };
+  /** True where the model carries its ranges as Q/DQ pairs: INT8 without a cache. */
+  readonly quantized?: boolean;
   readonly engine: RemotePath;
   readonly threads: number;
   readonly workspaceMiB?: number;

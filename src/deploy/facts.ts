@@ -11,7 +11,7 @@ export const questions = {
   home: 'echo "$HOME"',
   release: 'cat /etc/os-release',
   glibc: 'getconf GNU_LIBC_VERSION || ldd --version | head -1',
-  cpuinfo: 'awk \'/^$/ {exit} {print}\' /proc/cpuinfo',
+  cpuinfo: "awk '/^$/ {exit} {print}' /proc/cpuinfo",
   nproc: 'nproc',
   meminfo: 'head -1 /proc/meminfo',
   disk: "df -Pk . | awk 'NR==2 {print $4}'",
@@ -50,11 +50,13 @@ export function splitAnswers(output: string): Answers {
   return answers;
 }
 
-const present = <T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } => Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as never;
+const present = <T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as never;
 
 /** Answers → facts; pure. Throws `device-refused` where it is not a Linux machine that answers. */
 export function factsOf(answers: Answers, deviceId: string, at: string): Facts {
-  if (answers.machine.trim() === '') throw new EdgeError('device-refused', 'The device did not say what machine it is.', { hint: 'It needs a POSIX shell and coreutils: try ssh DEVICE uname -m' });
+  if (answers.machine.trim() === '')
+    throw new EdgeError('device-refused', 'The device did not say what machine it is.', { hint: 'It needs a POSIX shell and coreutils: try ssh DEVICE uname -m' });
   const cpu = cpuOf(answers.cpuinfo, answers.nproc);
   const jetson = jetsonOf(answers.compatible, answers.dts);
   const l4t = l4tOf(answers.tegra, answers.l4tCore);
@@ -103,7 +105,10 @@ export async function gatherFacts(transport: Transport, signal?: AbortSignal): P
   if (!answered.stdout.includes('\u001emachine')) {
     const file = fact.command[1]!;
     const kept = await transport.exec(script('mkdir -p store; cat > "$1.new" && mv "$1.new" "$1"', file), { ...options, input: new TextEncoder().encode(factScript) });
-    if (kept.exitCode !== 0) throw new EdgeError('device-refused', `"${transport.name}" cannot keep files in ~/.edgeforge: ${kept.stderr.trim()}.`, { hint: 'Is its home folder writable, and its disk not full? Try: df -h ~' });
+    if (kept.exitCode !== 0)
+      throw new EdgeError('device-refused', `"${transport.name}" cannot keep files in ~/.edgeforge: ${kept.stderr.trim()}.`, {
+        hint: 'Is its home folder writable, and its disk not full? Try: df -h ~',
+      });
     answered = await transport.exec(fact.command, options);
   }
   return fact.parse(answered);

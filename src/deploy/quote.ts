@@ -5,7 +5,8 @@ const plain = /^[A-Za-z0-9_/.,@%+:-][A-Za-z0-9_/.,@%+:=-]*$/;
 
 /** One word as POSIX shell text: whatever the word holds, sh gives exactly it back. A NUL cannot be a word of any program: `usage`. */
 export function quote(word: string): string {
-  if (word.includes('\0')) throw new EdgeError('usage', `A word for a remote command holds a NUL byte: ${JSON.stringify(word.slice(0, 60))}.`, { hint: 'Rename the file or setting it comes from.' });
+  if (word.includes('\0'))
+    throw new EdgeError('usage', `A word for a remote command holds a NUL byte: ${JSON.stringify(word.slice(0, 60))}.`, { hint: 'Rename the file or setting it comes from.' });
   return plain.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
@@ -16,7 +17,8 @@ export const commandText = (command: Command): string => command.map(quote).join
 const exports = (env: Readonly<Record<string, string>>): string =>
   Object.entries(env)
     .map(([name, value]) => {
-      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) throw new EdgeError('usage', `${JSON.stringify(name)} is no name of an environment variable.`, { hint: 'Use letters, digits and underscores.' });
+      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+        throw new EdgeError('usage', `${JSON.stringify(name)} is no name of an environment variable.`, { hint: 'Use letters, digits and underscores.' });
       return `export ${name}=${quote(value)}; `;
     })
     .join('');

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -28,7 +28,8 @@ const stateSchema = z.object({ pid: z.int().positive(), port: z.int().positive()
 
 /** Where a served device keeps its keys, its state and its home. */
 export const servedFolder = (project: string, name: string): string => {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$/.test(name)) throw new EdgeError('usage', `${JSON.stringify(name)} is no name for a device.`, { hint: 'Use letters, digits, dots, dashes and underscores.' });
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$/.test(name))
+    throw new EdgeError('usage', `${JSON.stringify(name)} is no name for a device.`, { hint: 'Use letters, digits, dots, dashes and underscores.' });
   return join(project, '.edgeforge', 'served', name);
 };
 
@@ -65,7 +66,10 @@ const answers = (port: number, ident: string): Promise<boolean> =>
       said += chunk.toString('latin1');
       if (said.includes('\n') || said.length > 300) finish(said.startsWith(`SSH-2.0-${ident}`));
     });
-    socket.on('error', () => finish(false)).on('timeout', () => finish(false)).on('end', () => finish(false));
+    socket
+      .on('error', () => finish(false))
+      .on('timeout', () => finish(false))
+      .on('end', () => finish(false));
   });
 
 function startProcess(folder: string, idleSeconds: number): void {
@@ -100,7 +104,11 @@ async function starting<T>(folder: string, work: () => Promise<T>): Promise<T> {
 const hostKeyOf = (folder: string): { ident: string; digest: Digest } => {
   const text = readFileSync(join(folder, 'host_ed25519'), 'utf8');
   const key = ssh2.utils.parseKey(text);
-  if (key instanceof Error) throw new EdgeError('file-corrupt', `${join(folder, 'host_ed25519')} is no key: ${key.message}`, { hint: `Delete ${folder} and run again: a new device is made.`, where: { file: join(folder, 'host_ed25519') } });
+  if (key instanceof Error)
+    throw new EdgeError('file-corrupt', `${join(folder, 'host_ed25519')} is no key: ${key.message}`, {
+      hint: `Delete ${folder} and run again: a new device is made.`,
+      where: { file: join(folder, 'host_ed25519') },
+    });
   return { ident: identOf(text), digest: hostKeyDigest(key.getPublicSSH()) };
 };
 

@@ -51,7 +51,14 @@ export function parseSshConfig(text: string, include: (pattern: string) => reado
 
 /** ssh's patterns: `*` and `?`, and `!` refuses the whole block. */
 export function hostMatches(patterns: readonly string[], host: string): boolean {
-  const fits = (pattern: string): boolean => new RegExp(`^${pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.')}$`, 'i').test(host);
+  const fits = (pattern: string): boolean =>
+    new RegExp(
+      `^${pattern
+        .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+        .replaceAll('*', '.*')
+        .replaceAll('?', '.')}$`,
+      'i',
+    ).test(host);
   if (patterns.some(pattern => pattern.startsWith('!') && fits(pattern.slice(1)))) return false;
   return patterns.some(pattern => !pattern.startsWith('!') && fits(pattern));
 }
@@ -66,7 +73,14 @@ export function parseDestination(text: string): { user?: string; host: string; p
   return { host, ...(match[1] === undefined ? {} : { user: match[1] }), ...(port === undefined ? {} : { port }) };
 }
 
-const expand = (file: string, { home, host, user }: { home: string; host: string; user: string }): string => file.replace(/^~(?=\/|$)/, home).replaceAll('%d', home).replaceAll('%h', host).replaceAll('%r', user).replaceAll('%u', userInfo().username).replaceAll('%%', '%');
+const expand = (file: string, { home, host, user }: { home: string; host: string; user: string }): string =>
+  file
+    .replace(/^~(?=\/|$)/, home)
+    .replaceAll('%d', home)
+    .replaceAll('%h', host)
+    .replaceAll('%r', user)
+    .replaceAll('%u', userInfo().username)
+    .replaceAll('%%', '%');
 
 /** A destination with everything the user's ssh_config says about it: HostName, Port, User, IdentityFile, ProxyJump. What is written in the destination wins. */
 export function resolveAddress(destination: string, blocks: readonly HostBlock[], { home = homedir(), depth = 0 }: { home?: string; depth?: number } = {}): SshAddress {
@@ -80,11 +94,16 @@ export function resolveAddress(destination: string, blocks: readonly HostBlock[]
   const jump = first('proxyjump');
   const command = first('proxycommand');
   if (command !== undefined && command.toLowerCase() !== 'none' && jump === undefined)
-    throw new EdgeError('usage', `${alias} is reached by a ProxyCommand in ~/.ssh/config, which edgeforge does not run.`, { hint: 'Use ProxyJump instead, or a tunnel and its local port.' });
-  const jumps = jump === undefined || jump.toLowerCase() === 'none' ? [] : jump.split(',').flatMap(each => {
-        const at = resolveAddress(each.trim(), blocks, { home, depth: depth + 1 });
-        return [...at.jumps, { ...at, jumps: [] }];
-      });
+    throw new EdgeError('usage', `${alias} is reached by a ProxyCommand in ~/.ssh/config, which edgeforge does not run.`, {
+      hint: 'Use ProxyJump instead, or a tunnel and its local port.',
+    });
+  const jumps =
+    jump === undefined || jump.toLowerCase() === 'none'
+      ? []
+      : jump.split(',').flatMap(each => {
+          const at = resolveAddress(each.trim(), blocks, { home, depth: depth + 1 });
+          return [...at.jumps, { ...at, jumps: [] }];
+        });
   return { host, port: givenPort ?? Number(first('port') ?? 22), user, identityFiles: [...new Set(identityFiles)], jumps };
 }
 
@@ -93,7 +112,9 @@ export function readSshConfig(file = join(homedir(), '.ssh', 'config')): HostBlo
   if (!existsSync(file)) return [];
   const include = (pattern: string): string[] => {
     const path = pattern.startsWith('/') ? pattern : pattern.startsWith('~') ? pattern.replace(/^~/, homedir()) : join(dirname(file), pattern);
-    return globSync(path).sort().map(each => readFileSync(each, 'utf8'));
+    return globSync(path)
+      .sort()
+      .map(each => readFileSync(each, 'utf8'));
   };
   return parseSshConfig(readFileSync(file, 'utf8'), include);
 }

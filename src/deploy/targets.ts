@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
@@ -33,7 +33,10 @@ export function parseTarget(text: string, file: string): Target {
   const parsed = targetSchema.safeParse(parse(text));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
-  throw new EdgeError('project-invalid', `${file}: ${issue.path.join('.')}: ${issue.message}`, { hint: 'See the other files in targets/.', where: { file, path: issue.path.join('.') } });
+  throw new EdgeError('project-invalid', `${file}: ${issue.path.join('.')}: ${issue.message}`, {
+    hint: 'See the other files in targets/.',
+    where: { file, path: issue.path.join('.') },
+  });
 }
 
 let loaded: readonly Target[] | undefined;
@@ -49,7 +52,12 @@ export function targets(): readonly Target[] {
 /** The target of that name. Throws `usage` with the names there are. */
 export function targetNamed(name: string): Target {
   const found = targets().find(target => target.name === name);
-  if (!found) throw new EdgeError('usage', `There is no target "${name}".`, { hint: `Targets: ${targets().map(target => target.name).join(', ')}.` });
+  if (!found)
+    throw new EdgeError('usage', `There is no target "${name}".`, {
+      hint: `Targets: ${targets()
+        .map(target => target.name)
+        .join(', ')}.`,
+    });
   return found;
 }
 
@@ -62,6 +70,7 @@ export function targetFor(facts: Pick<Facts, 'kind' | 'architecture' | 'soc' | '
   if (ofSoc.length > 0) return ofSoc.toSorted((a, b) => Math.abs((a.memoryMB ?? 0) - facts.memoryMB) - Math.abs((b.memoryMB ?? 0) - facts.memoryMB))[0]!;
   const byGpu = facts.gpu === undefined ? undefined : targets().find(target => target.gpu !== undefined && new RegExp(`\\b${target.gpu}\\b`).test(facts.gpu!));
   if (byGpu) return byGpu;
-  if (facts.architecture === 'other') throw new EdgeError('device-refused', 'This device’s processor is neither x86-64 nor 64-bit ARM.', { hint: 'Use a device with x86_64 or aarch64 Linux.' });
+  if (facts.architecture === 'other')
+    throw new EdgeError('device-refused', 'This device’s processor is neither x86-64 nor 64-bit ARM.', { hint: 'Use a device with x86_64 or aarch64 Linux.' });
   return targetNamed(`linux-${facts.architecture}`);
 }

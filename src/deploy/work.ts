@@ -1,19 +1,161 @@
-import type { Measurement } from '../core/evidence.ts';
-import type { BenchEntry, BuildProgress, EngineSpec, Passport, TensorSet } from './device.ts';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { EdgeError } from '../core/errors.ts';
+import type { Measurement, Protocol } from '../core/evidence.ts';
+import { type Digest, digestOfFile } from '../core/fingerprint.ts';
+import type { BenchEntry, BuildProgress, EngineSpec, Finished, Job, Passport, PushReport, RemotePath, TensorSet } from './device.ts';
+import { withDeviceLock } from './lock.ts';
 import type { Device } from './open-device.ts';
+import { script } from './quote.ts';
+import { enginesPresent, ensurePayloads } from './remote-store.ts';
 
 /** What the callers of long work may give: cancel, and hear of progress. */
 export interface WorkOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: BuildProgress) => void;
 }
+
+const dryError = (device: Device): EdgeError => new EdgeError('usage', `"${device.name}" is opened for a dry run: nothing is built or measured.`, { hint: 'Leave --dry-run out.' });
+
 /** Pushes a local file by content and returns its path on the device; nothing is sent where it is there. */
-export async function pushFile(_device: Device, _local: string, _options?: WorkOptions): Promise<{ path: string; digest: string; sent: number }> { throw new Error('not yet'); }
-/** Refuses early, brings the payload, builds, returns the passport. Throws EdgeError. */
-export async function buildEngine(_device: Device, _spec: EngineSpec, _options?: WorkOptions): Promise<Passport> { throw new Error('not yet'); }
-/** Measures several engines in alternating rounds; the measurements come in the entries' order. */
-export async function benchEngines(_device: Device, _entries: readonly BenchEntry[], _options?: WorkOptions): Promise<readonly Measurement[]> { throw new Error('not yet'); }
-/** Runs n images (a local raw little-endian float32 file [n, …]) through the very engine and brings the raw outputs back, each [n, …]. */
-export async function inferOnDevice(_device: Device, _passport: Passport, _local: string, _n: number, _options?: WorkOptions): Promise<TensorSet> { throw new Error('not yet'); }
+export async function pushFile(
+  device: Device,
+  local: string,
+  { signal, onProgress }: WorkOptions = {},
+): Promise<{ readonly path: RemotePath; readonly digest: Digest; readonly sent: number; readonly report: PushReport }> {
+  const start = performance.now();
+  const digest = await digestOfFile(local);
+  const hashMs = performance.now() - start;
+  const { path, report } = await device.transport.push(local, digest, {
+    ...(signal ? { signal } : {}),
+    ...(onProgress ? { onProgress: (done, total) => onProgress({ done, total, message: `pushing ${local.split('/').at(-1)}` }) } : {}),
+  });
+  return { path, digest, sent: report.sent, report: { ...report, hashMs: report.hashMs + hashMs } };
+}
+
+const payloadOf = async (device: Device, { signal, onProgress }: WorkOptions): Promise<ReadonlyMap<string, RemotePath>> =>
+  (
+    await ensurePayloads(device.transport, await device.runtime.payloads(device.facts), {
+      ...(signal ? { signal } : {}),
+      ...(onProgress ? { onPush: (name, done, total) => onProgress({ done, total, message: `pushing the runtime (${name})` }) } : {}),
+    })
+  ).paths;
+
+async function runJob(device: Device, job: Job, { signal, onProgress }: WorkOptions): Promise<Finished> {
+  let state: BuildProgress = { done: 0, total: 1, message: 'starting' };
+  return device.transport.run(job, {
+    ...(signal ? { signal } : {}),
+    ...(onProgress
+      ? {
+          onLine: line => {
+            const next = device.runtime.progress(line, state);
+            if (next !== state) onProgress(next);
+            state = next;
+          },
+        }
+      : {}),
+  });
+}
+const orThrow = <T>(value: T | EdgeError): T => {
+  if (value instanceof EdgeError) throw value;
+  return value;
+};
+const wishOf = (spec: EngineSpec) => ({
+  precision: spec.precision,
+  batch: spec.batch,
+  calibration: spec.calibration !== undefined || spec.quantized === true,
+  ...(spec.dlaCore === undefined ? {} : { dlaCore: spec.dlaCore }),
+});
+
+/** The device to ourselves while `work` runs; a dry run has nothing to keep others from. */
+const alone = <T>(device: Device, purpose: string, work: () => Promise<T>): Promise<T> => (device.dry ? work() : withDeviceLock(device.transport, purpose, work));
+
+/** Refuses early, brings the payload, builds under the device's lock, returns the passport. Throws EdgeError. */
+export async function buildEngine(device: Device, spec: EngineSpec, options: WorkOptions = {}): Promise<Passport> {
+  const { runtime, facts } = device;
+  const refusal = runtime.refuse(wishOf(spec), facts);
+  if (refusal) throw refusal;
+  return alone(device, `building ${spec.engine}`, async () => {
+    const payload = await payloadOf(device, options);
+    const finished = await runJob(device, runtime.build(spec, facts, payload), options);
+    if (device.dry) throw dryError(device);
+    return orThrow(runtime.built(spec, facts, finished, finished.stdout));
+  });
+}
+
+/** Measures several engines in alternating rounds where the runtime can, else one after the other; the measurements come in the entries' order. */
+export async function benchEngines(device: Device, entries: readonly BenchEntry[], options: WorkOptions = {}): Promise<readonly Measurement[]> {
+  const { runtime, facts } = device;
+  if (entries.length === 0) return [];
+  return alone(device, `measuring ${entries.length} engines`, async () => {
+    const payload = await payloadOf(device, options);
+    if (runtime.benchMany && runtime.measuredMany) {
+      const finished = await runJob(device, runtime.benchMany(entries, facts, payload), options);
+      if (device.dry) throw dryError(device);
+      return orThrow(runtime.measuredMany(entries, facts, finished, finished.stdout));
+    }
+    const results: Measurement[] = [];
+    for (const [index, { passport, protocol }] of entries.entries()) {
+      const finished = await runJob(device, runtime.bench(passport, protocol, facts, payload), options);
+      if (device.dry) throw dryError(device);
+      results.push(orThrow(runtime.measured(passport, protocol, facts, finished, finished.stdout)));
+      options.onProgress?.({ done: index + 1, total: entries.length, message: `${passport.precision}, batch ${protocol.batch}` });
+    }
+    return results;
+  });
+}
+
+/** Runs n images (a local raw little-endian float32 file [n, …]) through the very engine and brings the raw outputs back, each [n, …]. The input is pushed once, by digest. */
+export async function inferOnDevice(device: Device, passport: Passport, local: string, n: number, options: WorkOptions = {}): Promise<TensorSet> {
+  const { runtime, facts, transport } = device;
+  const { signal } = options;
+  const input = await pushFile(device, local, options);
+  return alone(device, `running ${n} images`, async () => {
+    const payload = await payloadOf(device, options);
+    const folder: RemotePath = `jobs/infer-${passport.engine.digest.slice(0, 16)}-${randomUUID().slice(0, 8)}`;
+    const here = await mkdtemp(join(tmpdir(), 'edgeforge-infer-'));
+    try {
+      const finished = await runJob(device, runtime.infer(passport, input.path, n, folder, facts, payload), options);
+      if (device.dry) throw dryError(device);
+      const listed = await transport.exec(script('cd -- "$1" 2>/dev/null && ls', folder));
+      const files = new Map<string, Uint8Array>();
+      for (const name of listed.stdout.split('\n').filter(each => /^\w+\.(json|bin)$/.test(each))) {
+        await transport.fetch(`${folder}/${name}`, join(here, name), signal ? { signal } : {});
+        files.set(name, await readFile(join(here, name)));
+      }
+      return orThrow(runtime.inferred(finished, files));
+    } finally {
+      await rm(here, { recursive: true, force: true });
+      await transport.exec(['rm', '-rf', folder]).catch(() => {});
+    }
+  });
+}
+
 /** Which of these engines still lie on the device with the digest of their passport: one round trip. */
-export async function enginesThere(_device: Device, _passports: readonly Passport[]): Promise<readonly boolean[]> { throw new Error('not yet'); }
+export const enginesThere = (device: Device, passports: readonly Passport[]): Promise<readonly boolean[]> => enginesPresent(device.transport, passports);
+
+/** Prints through a dry device everything that a deploy would run there. */
+export async function rehearse(device: Device, specs: readonly EngineSpec[], protocol: Protocol): Promise<void> {
+  const { runtime, facts, transport } = device;
+  const refusals = specs.map(spec => runtime.refuse(wishOf(spec), facts)).filter(each => each !== undefined);
+  if (refusals[0]) throw refusals[0];
+  const { paths } = await ensurePayloads(transport, await runtime.payloads(facts));
+  for (const spec of specs) {
+    await transport.run(runtime.build(spec, facts, paths));
+    const passport: Passport = {
+      engine: { path: spec.engine, digest: spec.modelDigest, bytes: 0 },
+      precision: spec.precision,
+      batch: spec.batch,
+      inputs: spec.inputs,
+      modelDigest: spec.modelDigest,
+      runtime: runtime.version(facts),
+      deviceId: facts.deviceId,
+      words: runtime.build(spec, facts, paths).words,
+      buildSeconds: 0,
+      notes: ['dry run'],
+    };
+    await transport.run(runtime.bench(passport, { ...protocol, batch: spec.batch }, facts, paths));
+  }
+}

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
 import { startServer } from '../../src/deploy/_serve-server.ts';
-import { type ConnectOptions, hostKeyDigest, planLogin, sshTransport } from '../../src/deploy/transports/ssh.ts';
 import type { Transport } from '../../src/deploy/device.ts';
+import { type ConnectOptions, hostKeyDigest, planLogin, sshTransport } from '../../src/deploy/transports/ssh.ts';
 
 const publicOf = (text: string): Buffer => {
   const key = ssh2.utils.parseKey(text);

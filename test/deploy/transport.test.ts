@@ -27,7 +27,9 @@ describe('commands over ssh', () => {
   it('runs twenty at once, never more than eight channels', async () => {
     await using device = await board();
     await using transport = await device.reach();
-    const results = await Promise.all(Array.from({ length: 20 }, (_, index) => transport.exec(script('mkdir -p busy; touch busy/$1; ls busy | wc -l; sleep 0.1; rm busy/$1', String(index)))));
+    const results = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => transport.exec(script('mkdir -p busy; touch busy/$1; ls busy | wc -l; sleep 0.1; rm busy/$1', String(index)))),
+    );
     const counts = results.map(each => Number(each.stdout));
     expect(results.every(each => each.exitCode === 0)).toBe(true);
     expect(Math.max(...counts)).toBeLessThanOrEqual(8);
@@ -155,7 +157,14 @@ describe.each(['ssh', 'local'] as const)('detached jobs over %s', kind => {
   const open = async () => {
     const device = await board();
     const transport = kind === 'ssh' ? await device.reach() : localTransport('here', { home: device.home });
-    return { device, transport, async [Symbol.asyncDispose]() { await transport[Symbol.asyncDispose](); await device[Symbol.asyncDispose](); } };
+    return {
+      device,
+      transport,
+      async [Symbol.asyncDispose]() {
+        await transport[Symbol.asyncDispose]();
+        await device[Symbol.asyncDispose]();
+      },
+    };
   };
   const job = (text: string, more: Partial<Job> = {}): Job => ({ words: script(text), log: 'jobs/test.log', produces: [], detach: true, limitMs: 60_000, ...more });
 

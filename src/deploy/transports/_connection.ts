@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
 import net from 'node:net';
 import type { Duplex } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Client, type ConnectConfig } from 'ssh2';
 import { EdgeError } from '../../core/errors.ts';
 import type { Digest } from '../../core/fingerprint.ts';
@@ -57,18 +57,28 @@ async function reach(address: SshAddress, timeoutMs: number): Promise<net.Socket
 }
 
 const unreachable = (name: string, address: SshAddress, cause: unknown): EdgeError =>
-  new EdgeError('device-unreachable', `The device "${name}" at ${showAddress(address)} is not reached: ${(cause as Error).message || String((cause as NodeJS.ErrnoException).code)}.`, {
-    hint: `Check that it is on and that this works: ssh -p ${address.port} ${address.user}@${address.host} true`,
-    cause,
-  });
+  new EdgeError(
+    'device-unreachable',
+    `The device "${name}" at ${showAddress(address)} is not reached: ${(cause as Error).message || String((cause as NodeJS.ErrnoException).code)}.`,
+    {
+      hint: `Check that it is on and that this works: ssh -p ${address.port} ${address.user}@${address.host} true`,
+      cause,
+    },
+  );
 
 function keyError(name: string, address: SshAddress, seen: Digest, pinned: Digest | undefined): EdgeError {
   const add = `edgeforge device add ${name} ${address.user}@${address.host}${address.port === 22 ? '' : `:${address.port}`}`;
   if (pinned === undefined)
-    return new EdgeError('host-key-unknown', `The host key of ${address.host}:${address.port} (${fingerprint(seen)}) is not pinned.`, { hint: `Compare it with the device's own and pin it with: ${add}` });
-  return new EdgeError('host-key-changed', `The host key of ${address.host}:${address.port} is ${fingerprint(seen)}, but ${fingerprint(pinned)} is pinned: another device, a new installation, or someone in between.`, {
-    hint: `Only if you know why it changed: edgeforge device remove ${name} && ${add}`,
-  });
+    return new EdgeError('host-key-unknown', `The host key of ${address.host}:${address.port} (${fingerprint(seen)}) is not pinned.`, {
+      hint: `Compare it with the device's own and pin it with: ${add}`,
+    });
+  return new EdgeError(
+    'host-key-changed',
+    `The host key of ${address.host}:${address.port} is ${fingerprint(seen)}, but ${fingerprint(pinned)} is pinned: another device, a new installation, or someone in between.`,
+    {
+      hint: `Only if you know why it changed: edgeforge device remove ${name} && ${add}`,
+    },
+  );
 }
 
 interface Hop {

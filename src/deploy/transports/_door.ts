@@ -1,4 +1,4 @@
-import { Writable, type Readable } from 'node:stream';
+import { type Readable, Writable } from 'node:stream';
 import { EdgeError } from '../../core/errors.ts';
 
 /** What one shell command on a machine needs: bytes in, bytes out, a limit and a way to stop it. */
@@ -59,7 +59,13 @@ export class TextSink extends Writable {
 }
 
 export const lostError = (name: string, what: string, cause?: unknown): EdgeError =>
-  new EdgeError('connection-lost', `The connection to "${name}" was lost during: ${what.length > 120 ? `${what.slice(0, 120)}…` : what}`, { hint: 'Run the same command again: what is finished is kept, uploads go on where they stopped.', ...(cause === undefined ? {} : { cause }) });
-export const cancelledError = (what: string): EdgeError => new EdgeError('cancelled', `Cancelled: ${what.length > 120 ? `${what.slice(0, 120)}…` : what}`, { hint: 'Run the same command again to go on.' });
+  new EdgeError('connection-lost', `The connection to "${name}" was lost during: ${what.length > 120 ? `${what.slice(0, 120)}…` : what}`, {
+    hint: 'Run the same command again: what is finished is kept, uploads go on where they stopped.',
+    ...(cause === undefined ? {} : { cause }),
+  });
+export const cancelledError = (what: string): EdgeError =>
+  new EdgeError('cancelled', `Cancelled: ${what.length > 120 ? `${what.slice(0, 120)}…` : what}`, { hint: 'Run the same command again to go on.' });
 export const timeoutError = (name: string, limitMs: number, what: string): EdgeError =>
-  new EdgeError('timeout', `On "${name}" this took longer than ${Math.round(limitMs / 1000)} s: ${what.length > 120 ? `${what.slice(0, 120)}…` : what}`, { hint: 'Look at the device (is it swapping, throttled, stuck?) and run the same command again.' });
+  new EdgeError('timeout', `On "${name}" this took longer than ${Math.round(limitMs / 1000)} s: ${what.length > 120 ? `${what.slice(0, 120)}…` : what}`, {
+    hint: 'Look at the device (is it swapping, throttled, stuck?) and run the same command again.',
+  });

@@ -35,13 +35,15 @@ export async function planLogin({ identityFiles = [], keys = [], sshFolder = joi
   const locked: string[] = [];
   for (const file of new Set(files)) {
     if (!existsSync(file)) {
-      if (named.has(file)) throw new EdgeError('file-missing', `The identity file ${file} does not exist.`, { hint: `Make it with: ssh-keygen -t ed25519 -f ${file}`, where: { file } });
+      if (named.has(file))
+        throw new EdgeError('file-missing', `The identity file ${file} does not exist.`, { hint: `Make it with: ssh-keygen -t ed25519 -f ${file}`, where: { file } });
       continue;
     }
     const key = readFileSync(file);
     const state = parses(key);
     if (state === 'yes') ready.push({ file, key });
-    else if (state === 'no' && named.has(file)) throw new EdgeError('file-corrupt', `${file} is no private key that can be read.`, { hint: 'IdentityFile names the private key, not the .pub file.', where: { file } });
+    else if (state === 'no' && named.has(file))
+      throw new EdgeError('file-corrupt', `${file} is no private key that can be read.`, { hint: 'IdentityFile names the private key, not the .pub file.', where: { file } });
     else if (state === 'encrypted') {
       const passphrase = await askPassphrase?.(file);
       if (passphrase !== undefined && parses(key, passphrase) === 'yes') ready.push({ file, key, passphrase });
@@ -55,7 +57,10 @@ export async function planLogin({ identityFiles = [], keys = [], sshFolder = joi
 type Method = { type: string; username: string; key?: string | Buffer; passphrase?: string; agent?: string };
 
 /** ssh2's authHandler for a plan, and the sentence for when nothing worked. */
-export function authenticator(address: SshAddress, plan: AuthPlan): { next: (left: readonly string[] | null, partial: boolean | null, go: (method: Method | false) => void) => void; refusal(name: string): EdgeError } {
+export function authenticator(
+  address: SshAddress,
+  plan: AuthPlan,
+): { next: (left: readonly string[] | null, partial: boolean | null, go: (method: Method | false) => void) => void; refusal(name: string): EdgeError } {
   const username = address.user;
   const methods: Method[] = [
     ...plan.keys.map(({ key, passphrase }) => ({ type: 'publickey', username, key, ...(passphrase === undefined ? {} : { passphrase }) })),
@@ -74,7 +79,11 @@ export function authenticator(address: SshAddress, plan: AuthPlan): { next: (lef
       const at = `${address.user}@${address.host}`;
       const port = address.port === 22 ? '' : `-p ${address.port} `;
       if (plan.locked.length > 0 && plan.keys.length === 0)
-        return new EdgeError('login-refused', `The device "${name}" refused the login as ${address.user}: the key ${plan.locked.join(', ')} has a passphrase and no agent holds it.`, { hint: `Unlock it with: ssh-add ${plan.locked[0]}` });
+        return new EdgeError(
+          'login-refused',
+          `The device "${name}" refused the login as ${address.user}: the key ${plan.locked.join(', ')} has a passphrase and no agent holds it.`,
+          { hint: `Unlock it with: ssh-add ${plan.locked[0]}` },
+        );
       const what = plan.keys.length || plan.agent ? `none of ${plan.keys.length} key files${plan.agent ? ' and the agent' : ''} is accepted` : 'there is no key to offer';
       const only = offered.length > 0 && !offered.includes('publickey') ? ` It takes only: ${offered.join(', ')}.` : '';
       const file = plan.keys[0]?.file;

@@ -1,6 +1,6 @@
+import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
 import { Transform, Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -8,7 +8,7 @@ import { EdgeError } from '../../core/errors.ts';
 import type { Digest } from '../../core/fingerprint.ts';
 import type { Command, ExecOptions, Finished, Job, PushReport, RemotePath, Transport } from '../device.ts';
 import { commandText, remoteText, script } from '../quote.ts';
-import { type Door, TextSink, cancelledError, timeoutError } from './_door.ts';
+import { cancelledError, type Door, TextSink, timeoutError } from './_door.ts';
 import { forgetScript, jobFolder, parsePoll, pollScript, startScript, stopScript } from './_jobs.ts';
 
 /** How often an interrupted upload or poll is taken up again before giving up; the wait doubles from a quarter second. */
@@ -52,7 +52,10 @@ async function follow(name: string, door: Door, job: Job, { signal, onLine }: Ex
   const folder = jobFolder(job);
   const what = commandText(job.words);
   const started = await persist(() => execute(door, startScript(job), signal ? { signal } : {}), signal);
-  if (started.exitCode !== 0) throw new EdgeError('command-failed', `"${name}" could not start a job: ${started.stderr.trim() || `exit code ${started.exitCode}`}.`, { hint: `Is there room and a right to write in ~/.edgeforge on the device? edgeforge doctor ${name}` });
+  if (started.exitCode !== 0)
+    throw new EdgeError('command-failed', `"${name}" could not start a job: ${started.stderr.trim() || `exit code ${started.exitCode}`}.`, {
+      hint: `Is there room and a right to write in ~/.edgeforge on the device? edgeforge doctor ${name}`,
+    });
   const log = new TextSink(onLine && (line => onLine(line, 'stdout')));
   const until = Date.now() + job.limitMs + 60_000;
   const cancel = async (): Promise<never> => {
@@ -78,14 +81,21 @@ async function follow(name: string, door: Door, job: Job, { signal, onLine }: Ex
       return { command: job.words, exitCode: exitCode!, stdout: log.text(), stderr: '' };
     }
     if (state === 'gone')
-      throw new EdgeError('command-failed', `On "${name}" the job ended without a trace (a reboot, or the OOM killer took its shell): ${what.slice(0, 120)}`, { hint: `Look at: edgeforge doctor ${name}; then run the same command again.` });
+      throw new EdgeError('command-failed', `On "${name}" the job ended without a trace (a reboot, or the OOM killer took its shell): ${what.slice(0, 120)}`, {
+        hint: `Look at: edgeforge doctor ${name}; then run the same command again.`,
+      });
     if (Date.now() > until) throw timeoutError(name, job.limitMs, what);
   }
 }
 
 async function attached(door: Door, job: Job, options: ExecOptions): Promise<Finished> {
   const text = 'mkdir -p "$(dirname "$1")"; log=$1; shift; "$@" > "$log" 2>&1; rc=$?; cat "$log"; exit $rc';
-  const done = await execute(door, script(text, job.log, ...job.words), { ...options, limitMs: job.limitMs, ...(job.env ? { env: job.env } : {}), ...(job.cwd === undefined ? {} : { cwd: job.cwd }) });
+  const done = await execute(door, script(text, job.log, ...job.words), {
+    ...options,
+    limitMs: job.limitMs,
+    ...(job.env ? { env: job.env } : {}),
+    ...(job.cwd === undefined ? {} : { cwd: job.cwd }),
+  });
   return { ...done, command: job.words };
 }
 
@@ -96,10 +106,21 @@ const sealScript = `t() { date +%s%N | cut -c1-13; }; a=$(t); h=$(sha256sum < "s
 
 type PushOptions = NonNullable<Parameters<Transport['push']>[2]>;
 
-async function upload(name: string, door: Door, local: string, digest: Digest, bytes: number, { signal, onProgress }: PushOptions, spent: { sent: number; transferMs: number }): Promise<'there' | 'sent'> {
+async function upload(
+  name: string,
+  door: Door,
+  local: string,
+  digest: Digest,
+  bytes: number,
+  { signal, onProgress }: PushOptions,
+  spent: { sent: number; transferMs: number },
+): Promise<'there' | 'sent'> {
   const asked = await execute(door, script(askScript, digest), signal ? { signal } : {});
   const [first = '', free = ''] = asked.stdout.trim().split('\n');
-  if (asked.exitCode !== 0 || first === '') throw new EdgeError('device-refused', `"${name}" cannot keep files in ~/.edgeforge: ${asked.stderr.trim() || `exit code ${asked.exitCode}`}.`, { hint: 'Is its home folder writable and its disk healthy?' });
+  if (asked.exitCode !== 0 || first === '')
+    throw new EdgeError('device-refused', `"${name}" cannot keep files in ~/.edgeforge: ${asked.stderr.trim() || `exit code ${asked.exitCode}`}.`, {
+      hint: 'Is its home folder writable and its disk healthy?',
+    });
   if (first === 'have') return 'there';
   const part = Number(/^part (\d+)$/.exec(first)?.[1] ?? 0);
   const offset = part <= bytes ? part : 0;
@@ -123,7 +144,10 @@ async function upload(name: string, door: Door, local: string, digest: Digest, b
   const stderr = new TextSink();
   try {
     const code = await door.shell(remoteText(script('cat >> "store/$1.part"', digest)), { stdin, stdout: new TextSink(), stderr, signal });
-    if (code !== 0) throw /no space left|quota/i.test(stderr.text()) ? fullError(name, bytes - offset, freeKiB * 1024, stderr.text().trim()) : new EdgeError('command-failed', `Writing to "${name}" failed: ${stderr.text().trim() || `exit code ${code}`}.`, { hint: `Look at: edgeforge doctor ${name}` });
+    if (code !== 0)
+      throw /no space left|quota/i.test(stderr.text())
+        ? fullError(name, bytes - offset, freeKiB * 1024, stderr.text().trim())
+        : new EdgeError('command-failed', `Writing to "${name}" failed: ${stderr.text().trim() || `exit code ${code}`}.`, { hint: `Look at: edgeforge doctor ${name}` });
   } finally {
     file.destroy();
     stdin.destroy();
@@ -133,12 +157,18 @@ async function upload(name: string, door: Door, local: string, digest: Digest, b
 }
 
 const fullError = (name: string, need: number, free: number, said?: string): EdgeError =>
-  new EdgeError('device-full', `"${name}" has ${Math.floor(free / 1048576)} MiB free and needs ${Math.ceil(need / 1048576)} MiB more${said === undefined ? '' : ` (${said})`}.`, { hint: `Make room there, for example with: edgeforge device clean ${name}` });
+  new EdgeError('device-full', `"${name}" has ${Math.floor(free / 1048576)} MiB free and needs ${Math.ceil(need / 1048576)} MiB more${said === undefined ? '' : ` (${said})`}.`, {
+    hint: `Make room there, for example with: edgeforge device clean ${name}`,
+  });
 
 async function push(name: string, door: Door, local: string, digest: Digest, options: PushOptions): Promise<{ path: RemotePath; report: PushReport }> {
   if (!/^[0-9a-f]{64}$/.test(digest)) throw new EdgeError('internal', `${JSON.stringify(digest)} is no SHA-256 digest.`, { hint: 'Push files by the digest of their content.' });
   const path = `store/${digest}`;
-  const bytes = (await stat(local).catch((cause: unknown) => Promise.reject(new EdgeError('file-missing', `${local} cannot be read.`, { hint: 'Is the file still there?', cause, where: { file: local } })))).size;
+  const bytes = (
+    await stat(local).catch((cause: unknown) =>
+      Promise.reject(new EdgeError('file-missing', `${local} cannot be read.`, { hint: 'Is the file still there?', cause, where: { file: local } })),
+    )
+  ).size;
   const spent = { sent: 0, transferMs: 0 };
   for (let round = 1; ; round++) {
     checkSignal(options.signal, `push ${local}`);
@@ -150,7 +180,11 @@ async function push(name: string, door: Door, local: string, digest: Digest, opt
     if (times) return { path, report: { digest, bytes, sent: spent.sent, hashMs: Number(times[1]), transferMs: spent.transferMs, syncMs: Number(times[2]) } };
     // The seal may have succeeded just before the connection went: then the next question finds it there.
     if (round >= 3)
-      throw new EdgeError('transfer-corrupt', `${local} arrived on "${name}" with another content (${/differs (\w{12})/.exec(sealed.stdout)?.[1] ?? sealed.stderr.trim()} instead of ${digest.slice(0, 12)}) ${round} times.`, { hint: 'Did the file change while it was sent? If not, check the device’s disk and memory.' });
+      throw new EdgeError(
+        'transfer-corrupt',
+        `${local} arrived on "${name}" with another content (${/differs (\w{12})/.exec(sealed.stdout)?.[1] ?? sealed.stderr.trim()} instead of ${digest.slice(0, 12)}) ${round} times.`,
+        { hint: 'Did the file change while it was sent? If not, check the device’s disk and memory.' },
+      );
   }
 }
 
@@ -178,7 +212,8 @@ async function fetchFile(name: string, door: Door, remote: RemotePath, local: st
         await written;
       }
       if (code !== 0) throw new EdgeError('output-missing', `${remote} cannot be read on "${name}": ${stderr.text().trim()}.`, { hint: 'Build it again with the same command.' });
-      if (!stderr.text().includes(hash.digest('hex'))) throw new EdgeError('transfer-corrupt', `${remote} changed while it was fetched from "${name}".`, { hint: 'Run the same command again.' });
+      if (!stderr.text().includes(hash.digest('hex')))
+        throw new EdgeError('transfer-corrupt', `${remote} changed while it was fetched from "${name}".`, { hint: 'Run the same command again.' });
     }, signal);
     await rename(part, local);
   } finally {

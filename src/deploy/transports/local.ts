@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Digest, digestOf } from '../../core/fingerprint.ts';
 import type { Transport } from '../device.ts';
-import { type Door, type ShellIo, cancelledError, timeoutError } from './_door.ts';
+import { cancelledError, type Door, type ShellIo, timeoutError } from './_door.ts';
 import { posixTransport } from './_posix.ts';
 
 /** An id of this machine that survives restarts: /etc/machine-id, else the host's name. */
@@ -42,7 +42,11 @@ function runShell(name: string, home: string, text: string, io: ShellIo, count: 
     child.stderr.pipe(io.stderr, { end: false });
     const input = io.stdin instanceof Uint8Array ? Readable.from([io.stdin]) : io.stdin;
     // A command that does not read its input closes the pipe: that is its right.
-    if (input) void pipeline(input.on('data', (chunk: Buffer) => count(chunk.length, 0)), child.stdin).catch(() => {});
+    if (input)
+      void pipeline(
+        input.on('data', (chunk: Buffer) => count(chunk.length, 0)),
+        child.stdin,
+      ).catch(() => {});
     else child.stdin.end();
     child.once('close', (code, signal) => {
       clearTimeout(timer);

@@ -3,11 +3,11 @@ import type { Readable } from 'node:stream';
 import type { ClientChannel } from 'ssh2';
 import { EdgeError } from '../../core/errors.ts';
 import type { Transport } from '../device.ts';
-import { type ConnectOptions, type Connection, connect } from './_connection.ts';
-import { type Door, type ShellIo, cancelledError, lostError, timeoutError } from './_door.ts';
+import { type Connection, type ConnectOptions, connect } from './_connection.ts';
+import { cancelledError, type Door, lostError, type ShellIo, timeoutError } from './_door.ts';
 import { posixTransport } from './_posix.ts';
 
-export { type ConnectOptions, type PinOf, fingerprint, hostKeyDigest, lookAtHostKey } from './_connection.ts';
+export { type ConnectOptions, fingerprint, hostKeyDigest, lookAtHostKey, type PinOf } from './_connection.ts';
 export { type AuthPlan, planLogin } from './_login.ts';
 
 /** sshd's MaxSessions is 10 by default; further channels are refused, so the rest waits. */
@@ -32,7 +32,8 @@ class Gate {
 
 const signalCode = (name: string): number => 128 + ((constants.signals as Record<string, number | undefined>)[name.startsWith('SIG') ? name : `SIG${name}`] ?? 1);
 
-const refusedError = (name: string, cause: Error): EdgeError => new EdgeError('device-refused', `"${name}" opened no channel: ${cause.message}.`, { hint: 'Other programs may use all sessions of this login: try again.', cause });
+const refusedError = (name: string, cause: Error): EdgeError =>
+  new EdgeError('device-refused', `"${name}" opened no channel: ${cause.message}.`, { hint: 'Other programs may use all sessions of this login: try again.', cause });
 
 /** One command over one channel, settled by its end, the connection's end, a cancel or its limit, whichever is first. */
 function overChannel(name: string, connection: Connection, text: string, io: ShellIo): Promise<number> {
@@ -84,10 +85,17 @@ function overChannel(name: string, connection: Connection, text: string, io: She
       const part = (): void => {
         if (--open === 0) settle(() => (stopped ? reject(stopped) : code === undefined ? reject(lostError(name, text)) : resolve(code)));
       };
-      for (const [stream, event] of [[opened, 'close'], [opened, 'end'], [opened.stderr, 'end']] as const) stream.once(event, part);
+      for (const [stream, event] of [
+        [opened, 'close'],
+        [opened, 'end'],
+        [opened.stderr, 'end'],
+      ] as const)
+        stream.once(event, part);
       opened.pipe(io.stdout, { end: false });
       opened.stderr.pipe(io.stderr, { end: false });
-      feed(opened, io.stdin, cause => stop(new EdgeError('file-missing', `Reading what to send to "${name}" failed: ${cause.message}`, { hint: 'Is the file still there?', cause })));
+      feed(opened, io.stdin, cause =>
+        stop(new EdgeError('file-missing', `Reading what to send to "${name}" failed: ${cause.message}`, { hint: 'Is the file still there?', cause })),
+      );
     });
   });
 }

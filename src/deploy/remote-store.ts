@@ -1,0 +1,80 @@
+import { EdgeError } from '../core/errors.ts';
+import type { Digest } from '../core/fingerprint.ts';
+import type { Passport, Payload, PushReport, RemotePath, Transport } from './device.ts';
+import { script } from './quote.ts';
+
+/**
+ * What we keep on a device, all under ~/.edgeforge:
+ * store/DIGEST (pushed files) · payload/DIGEST/ (unpacked runtimes) · engines/ (built there, never copied) · jobs/ (logs and exit codes) · lock/ (who works there now).
+ */
+export const remoteFolders = ['store', 'payload', 'engines', 'jobs', 'lock'] as const;
+const markOf = (digest: Digest): string => `payload/${digest}/.complete`;
+export const payloadFolder = (digest: Digest): RemotePath => `payload/${digest}`;
+type Options = { readonly signal?: AbortSignal; readonly onPush?: (name: string, sent: number, total: number) => void };
+
+/** Brings what a runtime needs, unpacking archives once; returns where each lies and what was sent. One round trip where all is there. */
+export async function ensurePayloads(
+  transport: Transport,
+  payloads: readonly Payload[],
+  { signal, onPush }: Options = {},
+): Promise<{ readonly paths: ReadonlyMap<string, RemotePath>; readonly reports: readonly PushReport[] }> {
+  const pathOf = ({ digest, archive }: Payload): RemotePath => (archive ? payloadFolder(digest) : `store/${digest}`);
+  const paths = new Map(payloads.map(payload => [payload.name, pathOf(payload)]));
+  if (payloads.length === 0) return { paths, reports: [] };
+  const marks = payloads.map(({ digest, archive }) => (archive ? markOf(digest) : `store/${digest}`));
+  const asked = await transport.exec(script('for f in "$@"; do [ -e "$f" ] && echo 1 || echo 0; done', ...marks), signal ? { signal } : {});
+  const there = asked.stdout.trim().split('\n');
+  const reports: PushReport[] = [];
+  for (const [index, payload] of payloads.entries()) {
+    if (there[index] === '1') continue;
+    const { path, report } = await transport.push(payload.local, payload.digest, {
+      ...(signal ? { signal } : {}),
+      ...(onPush ? { onProgress: (sent, total) => onPush(payload.name, sent, total) } : {}),
+    });
+    reports.push(report);
+    if (payload.archive) await unpack(transport, payload, path, signal);
+    else if (payload.executable) await must(transport, ['chmod', '+x', path]);
+  }
+  return { paths, reports };
+}
+
+async function must(transport: Transport, command: readonly [string, ...string[]], signal?: AbortSignal): Promise<string> {
+  const done = await transport.exec(command, signal ? { signal } : {});
+  if (done.exitCode === 0) return done.stdout;
+  const said = done.stderr.trim() || `exit code ${done.exitCode}`;
+  if (/no space left|quota/i.test(said))
+    throw new EdgeError('device-full', `"${transport.name}" is full: ${said}`, { hint: `Make room there, for example with: edgeforge device clean ${transport.name}` });
+  throw new EdgeError('command-failed', `On "${transport.name}" ${command[0]} failed: ${said}`, { hint: `Look at: edgeforge doctor ${transport.name}` });
+}
+
+/** Unpacks beside and renames, so that a folder without its mark is rubbish; the archive itself is not kept. Archives are ours, packed here and verified by digest. */
+async function unpack(transport: Transport, { digest }: Payload, archive: RemotePath, signal: AbortSignal | undefined): Promise<void> {
+  const text = 'set -e; d=payload/$1; rm -rf "$d" "$d.new"; mkdir -p "$d.new"; tar -xzof "$2" -C "$d.new"; touch "$d.new/.complete"; mv "$d.new" "$d"; rm -f "$2"';
+  await must(transport, script(text, digest, archive), signal);
+}
+
+/** Which engines still lie there with the digest of their passport: one round trip for all. */
+export async function enginesPresent(transport: Transport, passports: readonly Pick<Passport, 'engine'>[]): Promise<readonly boolean[]> {
+  if (passports.length === 0) return [];
+  const text = 'for f in "$@"; do if [ -f "$f" ]; then sha256sum < "$f" | cut -c1-64; else echo -; fi; done';
+  const found = (await must(transport, script(text, ...passports.map(({ engine }) => engine.path)))).trim().split('\n');
+  return passports.map(({ engine }, index) => found[index] === engine.digest);
+}
+
+/** Bytes that edgeforge occupies on a device, per folder. */
+export async function remoteUsage(transport: Transport): Promise<Readonly<Record<string, number>>> {
+  const done = await must(transport, script('for d in "$@"; do [ -d "$d" ] && echo "$d $(du -sk "$d" | cut -f1)"; done; true', ...remoteFolders));
+  return Object.fromEntries(
+    done
+      .split('\n')
+      .filter(Boolean)
+      .map(line => [line.split(' ')[0]!, Number(line.split(' ')[1]) * 1024]),
+  );
+}
+
+/** Removes everything of ours from a device, running jobs first; returns the bytes freed. */
+export async function cleanDevice(transport: Transport): Promise<number> {
+  const before = Object.values(await remoteUsage(transport)).reduce((sum, bytes) => sum + bytes, 0);
+  await must(transport, script('for p in jobs/*/child; do [ -f "$p" ] && kill -s TERM -- "-$(cat "$p")" 2>/dev/null; done; cd "$HOME" && rm -rf .edgeforge'));
+  return before;
+}

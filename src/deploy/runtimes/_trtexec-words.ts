@@ -1,0 +1,86 @@
+import { EdgeError } from '../../core/errors.ts';
+import { type TensorrtVersion, tensorrtOfText } from '../../formats/tensorrt-version.ts';
+import type { Command, EngineSpec, Facts, Passport } from '../device.ts';
+
+const atLeast = ({ major, minor }: TensorrtVersion, wantedMajor: number, wantedMinor: number): boolean => major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
+
+/** TensorRT as the facts say it. Throws `engine-missing` where there is none. */
+export function tensorrtVersion(facts: Facts): TensorrtVersion {
+  const version = facts.tensorrt === undefined ? undefined : tensorrtOfText(facts.tensorrt);
+  if (!version)
+    throw new EdgeError('engine-missing', 'The device has no TensorRT that we could find.', {
+      hint: 'On a Jetson: sudo apt install nvidia-jetpack. Or set runtime: onnxruntime for this device.',
+    });
+  return version;
+}
+const program = (facts: Facts): string => facts.trtexec ?? '/usr/src/tensorrt/bin/trtexec';
+
+/** `name:1x3x544x960,other:…`; names with reserved characters in quotes of trtexec's own. */
+export const shapesText = (inputs: Readonly<Record<string, readonly number[]>>): string =>
+  Object.entries(inputs)
+    .map(([name, shape]) => `${/[:,']/.test(name) ? `'${name}'` : name}:${shape.join('x')}`)
+    .join(',');
+
+/** How the workspace is said: MiB as a bare number everywhere, since a suffix means different things to 10.0 and 10.1. */
+function workspaceWords(version: TensorrtVersion, mebibytes: number): string[] {
+  return atLeast(version, 8, 4) ? [`--memPoolSize=workspace:${mebibytes}`] : [`--workspace=${mebibytes}`];
+}
+
+/** Precision: flags up to 10.x; from 11 on the model itself carries its types. */
+function precisionWords(spec: EngineSpec, version: TensorrtVersion): string[] {
+  if (spec.precision === 'fp32' || version.major >= 11) return [];
+  if (spec.precision === 'fp16') return ['--fp16'];
+  // Q/DQ models take --int8 and never --calib; --fp16 is for the layers that stay outside INT8.
+  return ['--int8', '--fp16', ...(spec.calibration ? [`--calib=${spec.calibration.path}`] : [])];
+}
+
+/** What builds an engine: no inference, the engine written beside its name and renamed by the caller. `dynamic`: the model's batch is open, so shapes must be said. */
+export function buildWords(spec: EngineSpec, facts: Facts, { dynamic }: { readonly dynamic: boolean }): Command {
+  const version = tensorrtVersion(facts);
+  const workspace = spec.workspaceMiB ?? 1024;
+  return [
+    program(facts),
+    `--onnx=${spec.model}`,
+    `--saveEngine=${spec.engine}.part`,
+    ...(version.major < 8 ? ['--explicitBatch'] : []),
+    ...(dynamic ? [`--shapes=${shapesText(spec.inputs)}`] : []),
+    ...workspaceWords(version, workspace),
+    ...precisionWords(spec, version),
+    ...(spec.dlaCore === undefined ? [] : [`--useDLACore=${spec.dlaCore}`, '--allowGPUFallback']),
+    ...(atLeast(version, 8, 0) ? ['--timingCacheFile=engines/timing.cache'] : []),
+    ...(atLeast(version, 8, 2) ? ['--profilingVerbosity=detailed'] : []),
+    atLeast(version, 8, 6) ? '--skipInference' : '--buildOnly',
+    '--verbose',
+  ];
+}
+
+/** What measures an engine: transfers, spin wait and graph set explicitly, or 10.x and 11.x would not compare. */
+export function benchWords(passport: Passport, protocol: { warmUpMs: number; durationMs: number; minIterations: number }, facts: Facts, times: string): Command {
+  const version = tensorrtVersion(facts);
+  const dla = passport.words.some(word => word.startsWith('--useDLACore'));
+  return [
+    program(facts),
+    `--loadEngine=${passport.engine.path}`,
+    `--warmUp=${protocol.warmUpMs}`,
+    `--duration=${Math.max(1, Math.ceil(protocol.durationMs / 1000))}`,
+    `--iterations=${protocol.minIterations}`,
+    '--avgRuns=10',
+    ...passport.words.filter(word => word.startsWith('--useDLACore') || word.startsWith('--shapes=')),
+    ...(version.major >= 11 ? ['--includeDataTransfers'] : ['--useSpinWait', ...(dla ? [] : ['--useCudaGraph'])]),
+    `--exportTimes=${times}`,
+  ];
+}
+
+/** What runs one sample through an engine and writes its outputs as JSON text. */
+export function inferWords(passport: Passport, input: string, file: string, output: string, facts: Facts): Command {
+  return [
+    program(facts),
+    `--loadEngine=${passport.engine.path}`,
+    `--loadInputs=${/[:,']/.test(input) ? `'${input}'` : input}:${file}`,
+    `--exportOutput=${output}`,
+    '--iterations=1',
+    '--warmUp=0',
+    '--duration=0',
+    ...passport.words.filter(word => word.startsWith('--useDLACore') || word.startsWith('--shapes=')),
+  ];
+}
