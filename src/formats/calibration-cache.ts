@@ -59,7 +59,9 @@ export function hexOfScale(scale: number): string {
 /** Reads a calibration cache of TensorRT 5 to 10. Throws `calibration-invalid` with the line, `limit-exceeded` above 64 MiB of text. */
 export function parseCalibrationCache(text: string): CalibrationCache {
   if (text.length > largestText) {
-    throw new EdgeError('limit-exceeded', `This calibration cache has ${text.length} characters; the limit is ${largestText}.`, { hint: 'Check that this is a calibration cache.' });
+    throw new EdgeError('limit-exceeded', `This calibration cache has ${text.length} characters; the limit is ${largestText}.`, {
+      hint: 'Check that this is a calibration cache.',
+    });
   }
   const lines = splitLines(text);
   const [first, ...rest] = lines;
@@ -75,7 +77,14 @@ export function parseCalibrationCache(text: string): CalibrationCache {
     entries.push({ ...parseEntry(line, index + 2), ...(end === lineEnd ? {} : { lineEnd: end }), ...(blank === '' ? {} : { blankBefore: blank }) });
     blank = '';
   }
-  return { header: first.text, ...parseHeader(first.text), lineEnd, ...(first.end === lineEnd ? {} : { headerEnd: first.end }), entries, ...(blank === '' ? {} : { blankAfter: blank }) };
+  return {
+    header: first.text,
+    ...parseHeader(first.text),
+    lineEnd,
+    ...(first.end === lineEnd ? {} : { headerEnd: first.end }),
+    entries,
+    ...(blank === '' ? {} : { blankAfter: blank }),
+  };
 }
 
 /** Writes a cache; the exact text again where it was parsed. Throws `calibration-invalid` where a value has no place in the format. */
@@ -124,7 +133,8 @@ type Ranges = Readonly<Record<string, { readonly amax: number }>> | ReadonlyMap<
  */
 export function cacheFor(ranges: Ranges, { tensorrt, algorithm = 'EntropyCalibration2' }: { readonly tensorrt: string; readonly algorithm?: CalibrationAlgorithm }): string {
   const pairs = ranges instanceof Map ? [...ranges] : Object.entries(ranges);
-  if (pairs.length === 0) throw new EdgeError('calibration-missing', 'There are no ranges to write into a calibration cache.', { hint: 'Calibrate first with: edgeforge run calibrate' });
+  if (pairs.length === 0)
+    throw new EdgeError('calibration-missing', 'There are no ranges to write into a calibration cache.', { hint: 'Calibrate first with: edgeforge run calibrate' });
   const entries = pairs.map(([name, { amax }]): CalibrationEntry => {
     const scale = Math.fround(amax / 127);
     if (!(amax >= 0) || !Number.isFinite(scale)) throw invalid(`The range of "${name}" is ${amax}; it must be a finite number ≥ 0.`);
@@ -152,7 +162,8 @@ function parseEntry(line: string, number: number): CalibrationEntry {
   const colon = line.lastIndexOf(':'); // the last one: names hold colons themselves
   const hex = line.slice(colon + 1).trim();
   const name = line.slice(0, Math.max(colon, 0));
-  if (colon < 0 || name.trim() === '' || !/^[0-9a-fA-F]{1,8}$/.test(hex)) throw invalid(`Line ${number} is not "tensor: hex scale": ${JSON.stringify(line.slice(0, 120))}.`, number);
+  if (colon < 0 || name.trim() === '' || !/^[0-9a-fA-F]{1,8}$/.test(hex))
+    throw invalid(`Line ${number} is not "tensor: hex scale": ${JSON.stringify(line.slice(0, 120))}.`, number);
   const at = line.indexOf(hex, colon + 1);
   const separator = line.slice(colon, at);
   const trailing = line.slice(at + hex.length);

@@ -55,7 +55,8 @@ function decryptStream(stream: Uint8Array, key: string, what: string): Uint8Arra
  * Throws `file-corrupt` for broken framing and `key-missing` for an empty key.
  */
 export function decodeEtlt(bytes: Uint8Array, key: string): Etlt {
-  const corrupt = (message: string) => new EdgeError('file-corrupt', message, { hint: 'Check that the file is a complete .etlt (TLT or TAO 3 export); plain .onnx needs no decoding.' });
+  const corrupt = (message: string) =>
+    new EdgeError('file-corrupt', message, { hint: 'Check that the file is a complete .etlt (TLT or TAO 3 export); plain .onnx needs no decoding.' });
   if (bytes.length < 4) throw corrupt(`An .etlt has at least ${4 + nonceBytes} bytes, this file has ${bytes.length}.`);
   const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getInt32(0, true);
   if (length < 0 || length > longestName || 4 + length > bytes.length) {
@@ -69,7 +70,9 @@ export function decodeEtlt(bytes: Uint8Array, key: string): Etlt {
 /** Writes an `.etlt`; without `inputName` it is marked as ONNX. Throws `usage` for a name that is not printable ASCII, `key-missing` for an empty key. */
 export function encodeEtlt({ payload, key, inputName = '', nonce }: EtltSource): Uint8Array {
   if (!/^[\x20-\x7e]{0,4096}$/.test(inputName)) {
-    throw new EdgeError('usage', `The input name ${JSON.stringify(inputName.slice(0, 80))} cannot stand in an .etlt header.`, { hint: `Use at most ${longestName} printable ASCII characters.` });
+    throw new EdgeError('usage', `The input name ${JSON.stringify(inputName.slice(0, 80))} cannot stand in an .etlt header.`, {
+      hint: `Use at most ${longestName} printable ASCII characters.`,
+    });
   }
   const head = Buffer.alloc(4 + inputName.length);
   head.writeInt32LE(inputName.length);
@@ -95,7 +98,9 @@ export function decodeTlt(bytes: Uint8Array, key: string): Uint8Array {
   if (kind === 'onnx') return payload;
   if (kind === 'hdf5') throw foreign('NVIDIA’s own .tlt (Keras HDF5 inside)');
   if (kind === 'zip') throw foreign('NVIDIA’s own .tlt (a TensorFlow checkpoint inside)');
-  throw new EdgeError('file-corrupt', 'With this key the .tlt does not decrypt to a network.', { hint: 'Check the key: the format holds no checksum, so a wrong key and a damaged file look alike.' });
+  throw new EdgeError('file-corrupt', 'With this key the .tlt does not decrypt to a network.', {
+    hint: 'Check the key: the format holds no checksum, so a wrong key and a damaged file look alike.',
+  });
 }
 
 const foreign = (what: string) =>

@@ -105,7 +105,9 @@ export const reportSchema = z.looseObject({
   createdAt: z.string().optional(),
   gate: z.strictObject({ dropPoints: z.number().min(0), minDecisions: count }).optional(),
   /** Candidates that gave no row: refused, failed, or void. */
-  failures: z.array(z.looseObject({ precision: z.string(), network: z.enum(['baseline', 'results']), code: z.string(), message: z.string(), hint: z.string().optional() })).optional(),
+  failures: z
+    .array(z.looseObject({ precision: z.string(), network: z.enum(['baseline', 'results']), code: z.string(), message: z.string(), hint: z.string().optional() }))
+    .optional(),
   images: z.array(imageSchema).optional(),
   /** Points of two quantities against each other, such as FP32 outputs against INT8's. */
   scatter: z.array(z.looseObject({ title: z.string(), x: z.string(), y: z.string(), points: z.array(z.tuple([z.number(), z.number()])).max(5000) })).optional(),
@@ -117,7 +119,10 @@ export type ReportRow = z.infer<typeof rowSchema>;
 export type ReportAccuracy = z.infer<typeof accuracySchema>;
 export type ReportImage = z.infer<typeof imageSchema>;
 /** A row before the gate has spoken. */
-export type UnjudgedRow = Pick<ReportRow, 'precision' | 'scenario' | 'batch' | 'throughput' | 'latencyMs' | 'accuracy' | 'evidence' | 'computes' | 'sqnrDb' | 'agreement' | 'sizeBytes' | 'buildSeconds'>;
+export type UnjudgedRow = Pick<
+  ReportRow,
+  'precision' | 'scenario' | 'batch' | 'throughput' | 'latencyMs' | 'accuracy' | 'evidence' | 'computes' | 'sqnrDb' | 'agreement' | 'sizeBytes' | 'buildSeconds'
+>;
 export type Verdict = ReportRow['gate'];
 
 /** The published JSON Schema (draft 2020-12) of `reportSchema`. */
@@ -134,7 +139,10 @@ export function parseReport(source: unknown): Report {
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const path = issue?.path.join('.') ?? '';
-  throw new EdgeError('file-corrupt', `The report is not valid at "${path}": ${issue?.message ?? 'unknown'}.`, { hint: 'Make it again with: edgeforge report --json', where: { path } });
+  throw new EdgeError('file-corrupt', `The report is not valid at "${path}": ${issue?.message ?? 'unknown'}.`, {
+    hint: 'Make it again with: edgeforge report --json',
+    where: { path },
+  });
 }
 
 function parseJson(text: string): unknown {
@@ -153,7 +161,11 @@ export const defaultGate = { dropPoints: 1, minDecisions } as const;
 export const dropPoints = (fp32: number, value: number): number => Number((100 * (fp32 - value)).toFixed(9));
 
 /** What the gate says of a drop. `decisions`: judged boxes or images; below the minimum nothing is judged, and the note says so. */
-export function gateVerdict(drop: number | undefined, decisions: number, gate: { readonly dropPoints: number; readonly minDecisions: number } = defaultGate): { readonly gate: Verdict; readonly note?: string } {
+export function gateVerdict(
+  drop: number | undefined,
+  decisions: number,
+  gate: { readonly dropPoints: number; readonly minDecisions: number } = defaultGate,
+): { readonly gate: Verdict; readonly note?: string } {
   if (drop === undefined || !Number.isFinite(drop)) return { gate: 'unjudged', note: 'no accuracy to compare' };
   if (decisions < gate.minDecisions) return { gate: 'unjudged', note: `n too small to judge (${decisions} < ${gate.minDecisions})` };
   return drop <= gate.dropPoints + 1e-9 ? { gate: 'pass' } : { gate: 'fail', note: `lost ${drop.toFixed(1)} points, ${gate.dropPoints} allowed` };
@@ -164,7 +176,8 @@ export function judgeRows(rows: readonly UnjudgedRow[], gate: { readonly dropPoi
   return rows.map(row => {
     const accuracy: ReportAccuracy | undefined = row.accuracy;
     const fp32: ReportAccuracy | undefined = rows.find(other => other.precision === 'fp32' && other.accuracy !== undefined && other.accuracy.metric === accuracy?.metric)?.accuracy;
-    if (accuracy === undefined || fp32 === undefined) return { ...row, gate: 'unjudged' as const, gateNote: accuracy === undefined ? 'no accuracy was measured' : 'no FP32 row to compare with' } as ReportRow;
+    if (accuracy === undefined || fp32 === undefined)
+      return { ...row, gate: 'unjudged' as const, gateNote: accuracy === undefined ? 'no accuracy was measured' : 'no FP32 row to compare with' } as ReportRow;
     const drop = dropPoints(fp32.value, accuracy.value);
     const verdict = gateVerdict(drop, accuracy.decisions ?? accuracy.n, gate);
     return { ...row, accuracy: { ...accuracy, dropPoints: drop }, gate: verdict.gate, ...(verdict.note === undefined ? {} : { gateNote: verdict.note }) } as ReportRow;

@@ -37,12 +37,16 @@ const totalRails = ['VDD_IN', 'POM_5V_IN', 'VIN'];
 /** Reads one line of tegrastats, Nano to Thor, L4T 28 to 39. Throws `file-corrupt` where the line is not one, `limit-exceeded` above 64 KiB. */
 export function parseTegrastats(line: string): Tegrastats {
   if (line.length > longestLine) {
-    throw new EdgeError('limit-exceeded', `A tegrastats line of ${line.length} characters is over the limit of ${longestLine}.`, { hint: 'Give one line of tegrastats at a time.' });
+    throw new EdgeError('limit-exceeded', `A tegrastats line of ${line.length} characters is over the limit of ${longestLine}.`, {
+      hint: 'Give one line of tegrastats at a time.',
+    });
   }
   const ram = amounts(/(?:^|\s)RAM (\d{1,9})\/(\d{1,9})MB/.exec(line));
   const cpu = cpuLoads(line);
   if (ram === undefined || cpu === undefined) {
-    throw new EdgeError('file-corrupt', `This is not a tegrastats line (no RAM or CPU field): ${JSON.stringify(line.slice(0, 120))}.`, { hint: 'Run tegrastats --interval 1000 on the Jetson and give one line of its output.' });
+    throw new EdgeError('file-corrupt', `This is not a tegrastats line (no RAM or CPU field): ${JSON.stringify(line.slice(0, 120))}.`, {
+      hint: 'Run tegrastats --interval 1000 on the Jetson and give one line of its output.',
+    });
   }
   const [timestamp] = /^\s{0,8}\d{2}-\d{2}-\d{4} \d{2}:\d{2}:\d{2}(?=\s)/.exec(line) ?? [];
   const swap = amounts(/(?:^|\s)SWAP (\d{1,9})\/(\d{1,9})MB/.exec(line));
@@ -89,7 +93,13 @@ function cpuLoads(line: string): readonly (CpuLoad | null)[] | undefined {
 function loadAndClock(text: string | undefined): { loadPercent?: number; mhz?: number | number[] } | undefined {
   const [, load, mhz, list] = /^(?:(\d{1,3})%)?(?:@(?:(\d{1,6})|\[((?:\d{1,6},?){1,32})\]))?$/.exec(text ?? '') ?? [];
   if (load === undefined && mhz === undefined && list === undefined) return undefined;
-  const clocks = list === undefined ? undefined : list.split(',').filter(part => part !== '').map(Number);
+  const clocks =
+    list === undefined
+      ? undefined
+      : list
+          .split(',')
+          .filter(part => part !== '')
+          .map(Number);
   return {
     ...(load === undefined ? {} : { loadPercent: Number(load) }),
     ...(mhz !== undefined ? { mhz: Number(mhz) } : clocks !== undefined ? { mhz: clocks } : {}),

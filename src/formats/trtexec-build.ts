@@ -36,8 +36,10 @@ function advanceVerbose(text: string, state: BuildState): BuildState {
     const total = Math.max(state.total, Math.ceil(Number(layers) / 0.8));
     return { ...state, done: Math.round((state.done / state.total) * total), total };
   }
-  const [, name] = /^\[TRT\] =+ Computing costs for (.{1,200})/.exec(text) ?? [];
-  if (name === undefined) return state;
+  // 8.0 names a layer only where it times it; later releases announce it first, so the second mention changes nothing.
+  const [, announced, timed] = /^\[TRT\] (?:=+ Computing costs for (.{1,200})|-+ Timing Runner: (.{1,200}) \(\w{1,60})/.exec(text) ?? [];
+  const name = announced ?? timed;
+  if (name === undefined || /[Rr]eformat/.test(name) || state.message === `timing ${name.trim()}`) return state;
   return forward(state, Math.min(state.done + 1, Math.floor(0.89 * state.total)), state.total, `timing ${name.trim()}`);
 }
 

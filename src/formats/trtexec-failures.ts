@@ -62,7 +62,8 @@ const rules: readonly Rule[] = [
   {
     kind: 'calibration-rejected',
     code: 'calibration-invalid',
-    pattern: /Calibration failure occurred with no scaling factors|Tensor .{0,200}is bound to nullptr|(?<!\[W\] .{0,60})Calibration table does not match calibrator algorithm type|_Map_base::at/,
+    pattern:
+      /Calibration failure occurred with no scaling factors|Tensor .{0,200}is bound to nullptr|(?<!\[W\] .{0,60})Calibration table does not match calibrator algorithm type|_Map_base::at/,
     message: () => 'TensorRT rejected the calibration cache: its header names another version or algorithm, or its tensors are not those of this network.',
     hint: () => 'Export the cache again for this device’s TensorRT: edgeforge export --precision int8',
   },
@@ -122,7 +123,8 @@ const rules: readonly Rule[] = [
   {
     kind: 'parse-error',
     code: 'operator-unsupported',
-    pattern: /While parsing node number (?<subject>\d{1,6} \[[^\]\n]{0,160}\])|In function (?:import|convert)\w{0,60}|Failed to parse (?:the )?onnx file|Network must have at least one output|Parsing model failed/i,
+    pattern:
+      /While parsing node number (?<subject>\d{1,6} \[[^\]\n]{0,160}\])|In function (?:import|convert)\w{0,60}|Failed to parse (?:the )?onnx file|Network must have at least one output|Parsing model failed/i,
     message: node => `TensorRT’s ONNX parser stopped${node ? ` at node ${node}` : ''}.`,
     hint: () => 'Look at that node with: edgeforge inspect <model.onnx>; a newer TensorRT or an older opset may do.',
   },
@@ -132,7 +134,10 @@ const rules: readonly Rule[] = [
  * Why a run of trtexec failed, and the mend. `exitCode` tells a kill (137) and a crash (139) from an answer.
  * Undefined where the run is fine: a PASSED banner (or a summary) and exit code 0 or unknown.
  */
-export function classifyTrtexecFailure(text: string, { exitCode, log = parseTrtexecLog(text) }: { readonly exitCode?: number; readonly log?: TrtexecLog } = {}): TrtexecFailure | undefined {
+export function classifyTrtexecFailure(
+  text: string,
+  { exitCode, log = parseTrtexecLog(text) }: { readonly exitCode?: number; readonly log?: TrtexecLog } = {},
+): TrtexecFailure | undefined {
   if (log.outcome === 'passed' && (exitCode === undefined || exitCode === 0)) return undefined;
   const said = log.errors.at(-1);
   const killed = exitCode === 137 || /\bKilled\b\s*$/.test(text.slice(-4096));
@@ -140,19 +145,41 @@ export function classifyTrtexecFailure(text: string, { exitCode, log = parseTrte
   const found = firstMatch(text);
   if (found !== undefined) return found;
   if (exitCode === 139 || /Segmentation fault/.test(text.slice(-4096))) {
-    return failure('crashed', 'engine-build-failed', 'trtexec crashed (SIGSEGV, exit code 139).', 'Old TensorRT crashes on some models and plugins: build in FP32 once, then look at the last verbose lines.', said);
+    return failure(
+      'crashed',
+      'engine-build-failed',
+      'trtexec crashed (SIGSEGV, exit code 139).',
+      'Old TensorRT crashes on some models and plugins: build in FP32 once, then look at the last verbose lines.',
+      said,
+    );
   }
   if (log.outcome === 'incomplete') {
-    return failure('incomplete', 'engine-build-failed', 'The log of trtexec ends without a closing banner.', 'Deploy again: an interrupted build starts over, everything pushed stays.', said);
+    return failure(
+      'incomplete',
+      'engine-build-failed',
+      'The log of trtexec ends without a closing banner.',
+      'Deploy again: an interrupted build starts over, everything pushed stays.',
+      said,
+    );
   }
-  return failure('unknown', 'engine-build-failed', `trtexec failed: ${said ?? 'it printed no error (stderr was not captured)'}`, 'Read the whole log, named at the end of the run.', said);
+  return failure(
+    'unknown',
+    'engine-build-failed',
+    `trtexec failed: ${said ?? 'it printed no error (stderr was not captured)'}`,
+    'Read the whole log, named at the end of the run.',
+    said,
+  );
 }
 
 const outOfMemory = 'Free memory (sudo systemctl isolate multi-user.target), add swap, or lower the workspace; dmesg names the killer.';
 
 /** The rule that comes first in the table and matches anywhere. Only lines that are no progress talk are looked at: verbose logs have thousands. */
 function firstMatch(text: string): TrtexecFailure | undefined {
-  const lines = text.split('\n').filter(line => !/\] \[[VI]\] /.test(line.slice(0, 120)) && !line.includes('&&&& ')).map(line => line.slice(0, 2000));
+  const lines = text
+    .split('\n')
+    .filter(line => line !== '' && !/\] \[[VI]\] /.test(line.slice(0, 120)) && !line.includes('&&&& '))
+    .slice(-20_000)
+    .map(line => line.slice(0, 2000));
   for (const rule of rules) {
     for (const line of lines) {
       const match = rule.pattern.exec(line);

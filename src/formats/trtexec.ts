@@ -78,7 +78,9 @@ export function trtexecLine(line: string): { readonly level?: 'V' | 'I' | 'W' | 
 /** Reads stdout and stderr of trtexec, 5.x to 11.x, also cut short or with several runs in it (the last counts). Throws only `limit-exceeded`, above 256 Mi characters. */
 export function parseTrtexecLog(text: string): TrtexecLog {
   if (text.length > largestLog) {
-    throw new EdgeError('limit-exceeded', `This log has ${text.length} characters; the limit is ${largestLog}.`, { hint: 'Run trtexec without --verbose, or keep only the end of the log.' });
+    throw new EdgeError('limit-exceeded', `This log has ${text.length} characters; the limit is ${largestLog}.`, {
+      hint: 'Run trtexec without --verbose, or keep only the end of the log.',
+    });
   }
   let draft = emptyDraft();
   let started = false;
@@ -121,7 +123,14 @@ function readBanner(text: string, use: (banner: Banner) => void): boolean {
   const [whole, word, digits] = /^&&&& (RUNNING|PASSED|FAILED) TensorRT\.trtexec(?: \[TensorRT v(\d{4,7})\])?(?: \[b\d{1,6}\])?/.exec(text) ?? [];
   if (whole === undefined) return false;
   const version = digits === undefined ? undefined : tensorrtOfDigits(digits)?.text;
-  use({ word: word as 'PASSED', command: text.slice(whole.length).replace(/^ ?# ?/, '').trim(), ...(version === undefined ? {} : { version }) });
+  use({
+    word: word as 'PASSED',
+    command: text
+      .slice(whole.length)
+      .replace(/^ ?# ?/, '')
+      .trim(),
+    ...(version === undefined ? {} : { version }),
+  });
   return true;
 }
 

@@ -1,0 +1,86 @@
+import { type Report, reportLines } from './report.ts';
+import { accuracyWords, allNotes, deviceFacts, dropWords, gateWords, networkWords, percent, precisionWords, protocolWords, scaled, shortNumber, title } from './report-words.ts';
+
+/** The report for a pull request: GitHub Markdown, failing speeds struck out. */
+export function reportMarkdown(report: Report): string {
+  const { pruning, training } = report;
+  const sections = [
+    `# ${escape(title(report))}`,
+    `${scaled(report.model.parameters)} parameters, ${scaled(report.model.macs, 'MACs')}. ${escape(protocolWords(report))}`,
+    '## Speed and accuracy',
+    table(['network', 'precision', 'scenario', 'batch', 'images/s', 'speed-up', 'p50 ms', 'p90 ms', 'p99 ms', 'accuracy', 'drop (points)', 'gate', 'evidence'], rowsOf(report)),
+    ...(report.failures?.length
+      ? [
+          '### No figure for',
+          report.failures.map(({ precision, network, message, hint }) => `- ${escape(`${precision.toUpperCase()} (${network}): ${message}${hint ? ` ${hint}` : ''}`)}`).join('\n'),
+        ]
+      : []),
+    ...(training.length > 0
+      ? [
+          '## Training',
+          table(
+            ['stage', 'epochs', 'metric', 'value', 'n'],
+            training.map(({ stage, epochs, metric, value, n }) => [stage, String(epochs), metric, percent(value), String(n)]),
+          ),
+        ]
+      : []),
+    ...(pruning
+      ? [
+          '## Pruning',
+          table(
+            ['', 'before', 'after', 'kept'],
+            [
+              ['MACs', scaled(pruning.macsBefore), scaled(pruning.macsAfter), percent(pruning.macsAfter / Math.max(1, pruning.macsBefore))],
+              ['parameters', scaled(pruning.parametersBefore), scaled(pruning.parametersAfter), percent(pruning.parametersAfter / Math.max(1, pruning.parametersBefore))],
+              ...(pruning.accuracyBefore === undefined || pruning.accuracyAfter === undefined
+                ? []
+                : [['accuracy', percent(pruning.accuracyBefore), percent(pruning.accuracyAfter), '']]),
+            ],
+          ),
+        ]
+      : []),
+    '## Device',
+    table(['fact', 'value'], [['name', report.device.name], ...deviceFacts(report).map(fact => [...fact])]),
+    '## Artifacts',
+    table(
+      ['file', 'bytes', 'sha256'],
+      report.artifacts.map(({ name, digest, bytes }) => [name, String(bytes), digest]),
+    ),
+    ...(allNotes(report).length > 0
+      ? [
+          '## Notes',
+          allNotes(report)
+            .map(note => `- ${escape(note)}`)
+            .join('\n'),
+        ]
+      : []),
+  ];
+  return `${sections.join('\n\n')}\n`;
+}
+
+const rowsOf = (report: Report): string[][] =>
+  reportLines(report).map(line => {
+    const { row, speedup } = line;
+    const speed = (value: number | undefined, unit = '') => (value === undefined ? '' : row.gate === 'fail' ? `~~${shortNumber(value)}${unit}~~` : `${shortNumber(value)}${unit}`);
+    const { latencyMs, accuracy } = row;
+    return [
+      networkWords(line, report),
+      precisionWords(row),
+      row.scenario,
+      String(row.batch),
+      speed(row.throughput.value),
+      speed(speedup, '×'),
+      speed(latencyMs.p50),
+      speed(latencyMs.p90),
+      speed(latencyMs.p99),
+      accuracy === undefined ? '–' : accuracyWords(accuracy),
+      dropWords(accuracy?.dropPoints),
+      row.gate === 'fail' ? '**FAILED**' : gateWords(row),
+      row.evidence.grade,
+    ];
+  });
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [head, head.map(() => '---'), ...rows.map(row => row.map(text => escape(text)))].map(row => `| ${row.join(' | ')} |`).join('\n');
+// Struck-out and bold marks are ours; everything else that Markdown or HTML would read is shielded.
+const escape = (text: string): string => text.replace(/[\\|<>`[\]_]/g, character => `\\${character}`).replace(/\r?\n/g, ' ');

@@ -1,0 +1,67 @@
+import { describe, expect, test } from 'vitest';
+import { dropPoints, gateVerdict, parseReport, reportJsonSchema, reportLines } from '../../src/formats/report.ts';
+import { reportHtml } from '../../src/formats/report-html.ts';
+import { reportMarkdown } from '../../src/formats/report-markdown.ts';
+import { reportTerminal } from '../../src/formats/report-terminal.ts';
+import { fixture } from './report-fixture.ts';
+
+describe('gate', () => {
+  test('drops are points of the same network', () => expect(dropPoints(0.79, 0.742)).toBe(4.8));
+  test('at the limit it passes, beyond it fails, on too few decisions it says so', () => {
+    expect(gateVerdict(1, 100).gate).toBe('pass');
+    expect(gateVerdict(1.01, 100).gate).toBe('fail');
+    expect(gateVerdict(0, 99)).toEqual({ gate: 'unjudged', note: 'n too small to judge (99 < 100)' });
+  });
+  test('rows are judged against their own FP32', () => {
+    expect(fixture().results.map(({ gate }) => gate)).toEqual(['pass', 'pass', 'fail']);
+    expect(fixture(40).results.map(({ gate }) => gate)).toEqual(['unjudged', 'unjudged', 'unjudged']);
+  });
+  test('speed-ups are over the unpruned FP32', () => expect(reportLines(fixture()).at(-1)?.speedup).toBeCloseTo(108.7 / 21.4, 9));
+});
+
+test('the fixture is valid, and stays itself through JSON', () => {
+  expect(parseReport(JSON.stringify(fixture()))).toEqual(fixture());
+  const rows = (reportJsonSchema.properties as Record<string, unknown>).results;
+  expect(JSON.stringify(rows)).toContain('dropPoints');
+});
+test.each([
+  ['{', ''],
+  [{ ...fixture(), schemaVersion: 2 }, 'schemaVersion'],
+  [{ ...fixture(), results: [{ ...fixture().results[0], throughput: { value: 1, unit: 'fps' } }] }, 'results.0.throughput.unit'],
+  [{ ...fixture(), results: [{ ...fixture().results[0], accuracy: { metric: 'x', value: 78, n: 1 } }] }, 'results.0.accuracy.value'],
+])('%#: refused with its path', (value, path) =>
+  expect(() => parseReport(value)).toThrow(expect.objectContaining({ code: 'file-corrupt', message: expect.stringContaining(path) })),
+);
+
+test('terminal: 80 columns, FAILED, speed struck out with and without colour', () => {
+  const plain = reportTerminal(fixture(), { color: false });
+  for (const line of plain.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+  expect(plain).toContain('FAILED');
+  expect(plain).toContain('~109~');
+  expect(plain).not.toContain('\x1b');
+  expect(reportTerminal(fixture(), { color: true })).toContain('\x1b[9m109\x1b[0m');
+  expect(reportTerminal(fixture(40), { color: false })).toContain('n too small to judge');
+});
+test('Markdown strikes a failed speed and shields names', () => {
+  const text = reportMarkdown(fixture());
+  expect(text).toContain('~~109~~');
+  expect(text).toContain('**FAILED**');
+  expect(text).toContain('bench \\<1\\>');
+});
+test('HTML stands alone', async () => {
+  const html = await reportHtml(fixture());
+  expect(html).toContain('<s>109</s>');
+  expect(html).toContain('bench &lt;1&gt;');
+  expect(html).not.toMatch(/<script|<link|@import|(?:src|href)="(?!data:)[^"#]/);
+  expect(html.replaceAll('http://www.w3.org/', '')).not.toMatch(/https?:\/\//);
+  expect(html).not.toMatch(/#0101[0-1]/);
+  expect(html.match(/<svg/g)?.length).toBeGreaterThanOrEqual(7);
+  if (process.env.REPORT_OUT) (await import('node:fs')).writeFileSync(process.env.REPORT_OUT, html);
+});
+test('a report without training, pruning or accuracy still reads', async () => {
+  const { pruning: _, images: __, ...rest } = fixture();
+  const bare = parseReport({ ...rest, training: [], baseline: [], results: rest.results.map(({ accuracy: ___, ...row }) => ({ ...row, gate: 'unjudged' })) });
+  expect(reportTerminal(bare, { color: false })).toContain('unjudged');
+  expect(await reportHtml(bare)).toContain('unjudged');
+  expect(reportMarkdown(bare)).toContain('unjudged');
+});
