@@ -96,7 +96,8 @@ function wantsQuantized(context: Context, node: Node, rule: QuantizeRule, index:
     case 'passes':
     case 'same-scale':
     case 'input-only':
-      return index === 0 && feedsQuantized(context, node);
+      // A clamp fuses into its producer: a pair between the two would keep both from the integer kernel.
+      return index === 0 && !isClamp(node) && feedsQuantized(context, node);
     case 'float':
       return false;
     default:
@@ -127,7 +128,7 @@ function feedsQuantized(context: Context, node: Node, depth = 0): boolean {
   return (context.consumers.get(node.outputs[0] as string) ?? []).some(next => {
     const rule = (context.rules.get(next) as QuantizeRule).kind;
     if (rule === 'weighted') return true;
-    if (rule === 'float') return isClamp(next) && feedsQuantized(context, next, depth + 1);
+    if (rule === 'float' && !isClamp(next)) return false;
     return feedsQuantized(context, next, depth + 1);
   });
 }

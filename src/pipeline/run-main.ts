@@ -21,7 +21,7 @@ export type RunRequest = z.input<typeof runRequestSchema>;
 /** The process that a run is: brings the project's recipe up to date and tells its folder what happens. */
 if (process.argv[2] !== undefined) {
   const request = runRequestSchema.parse(JSON.parse(process.argv[2]));
-  process.exitCode = await hostRun(ownRunFolder(), async ({ run, folder, command, emit, signal }) => {
+  const exitCode = await hostRun(ownRunFolder(), async ({ run, folder, command, emit, signal }) => {
     const project = openProject({ folder: request.project });
     const store = new Store(join(project.folder, '.edgeforge'));
     await using pool = new DevicePool(project);
@@ -29,4 +29,6 @@ if (process.argv[2] !== undefined) {
     const only = request.steps.length > 0 ? select(request.steps) : undefined;
     return await runRecipe(recipe, { store, emit, signal, run, command, ...(only ? { only } : {}), after: () => collectOutputs({ recipe, published, store, folder: join(folder, 'out') }) });
   });
+  // A worker thread that some library forgot must not keep a finished run alive.
+  process.exit(exitCode);
 }

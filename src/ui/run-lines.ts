@@ -31,6 +31,7 @@ export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: {
       case 'step-skipped':
         return print(`- ${event.step} skipped: ${event.because}`);
       case 'run-finished':
+        if (event.error) print(`✘ ${event.error.message} (${event.error.code})\n  mend: ${event.error.hint}`);
         return print(event.ok ? `done${event.out ? `: ${event.out}` : ''}` : `the run failed (exit code ${event.exitCode})${event.out ? `; what there is: ${event.out}` : ''}`);
       default:
         return unreachable(event);

@@ -112,7 +112,7 @@ function Ending({ state, message }: { readonly state: RunState; readonly message
   return (
     <Box flexDirection="column">
       {state.result && notesOf(state).map(({ step, note }) => <Text key={step + note} color="yellow">note: {step}: {note}</Text>)}
-      {failuresOf(state).map(failure => (
+      {[...failuresOf(state), ...(state.result?.error ? [{ step: 'run', ...state.result.error }] : [])].map(failure => (
         <Text key={failure.step} color="red">
           ✘ {failure.step} ({failure.code}): {failure.message}
           {'\n'}  mend: {failure.hint}

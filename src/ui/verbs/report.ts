@@ -29,7 +29,7 @@ export function addReportVerbs(program: Command, cli: Cli): void {
       if (options.json) cli.output.out(JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 1));
       else
         reports.forEach((report, i) => {
-          cli.output.out(reportTerminal(report, { colour: cli.output.colour, columns: cli.output.columns }));
+          cli.output.out(reportTerminal(report, { color: cli.output.colour, width: cli.output.columns }));
           cli.output.out(`pictures: ${join(found[i]?.path ?? '', 'report.html')}\n`);
         });
       return reports.some(report => report.results.some(row => row.gate === 'fail')) ? 4 : 0;

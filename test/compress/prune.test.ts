@@ -1,0 +1,168 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { pruneToBudget } from '../../src/compress/budget.ts';
+import { channelClasses } from '../../src/compress/channel-groups.ts';
+import { filterNorms, normalize } from '../../src/compress/importance.ts';
+import { prune, pruneSettings, retainedCount } from '../../src/compress/prune.ts';
+import { sliceTensor } from '../../src/compress/slice.ts';
+import { openSession } from '../../src/compute/session.ts';
+import { writeOnnx } from '../../src/formats/onnx.ts';
+import { Builder } from '../../src/graph/builder.ts';
+import { costOf } from '../../src/graph/cost.ts';
+import { f32, type Graph, int, ints, type Tensor } from '../../src/graph/ir.ts';
+import type { Network } from '../../src/tasks/task.ts';
+import { buildNetwork } from '../../src/zoo/network.ts';
+
+const detector = (architecture = 'detectnet_v2_resnet10') => buildNetwork({ architecture, labels: ['a', 'b'], height: 64, width: 96, widthMultiplier: 0.5 });
+const image = f32([1, 3, 64, 96], Float32Array.from({ length: 3 * 64 * 96 }, (_, i) => Math.sin(i / 7)));
+
+/** Filters whose kernels, norms and biases are zero carry nothing: without them a network must say the same. */
+function silence(network: Network, isSilent: (layer: string, filter: number) => boolean): Network {
+  const initializers = new Map(network.graph.initializers);
+  for (const [name, tensor] of initializers) {
+    const [layer, part] = name.split('/') as [string, string];
+    if (!['kernel', 'gamma', 'beta', 'moving_mean', 'bias'].includes(part)) continue;
+    const data = Float32Array.from(tensor.data as Float32Array);
+    const filters = tensor.dims[0] as number;
+    const inner = data.length / filters;
+    const owner = layer.replace(/^bn_/, '').replace('_bn_', '_conv_');
+    for (let filter = 0; filter < filters; filter++) if (isSilent(owner, filter)) data.fill(0, filter * inner, (filter + 1) * inner);
+    initializers.set(name, { ...tensor, data });
+  }
+  return { ...network, graph: { ...network.graph, initializers } };
+}
+
+async function outputsOf(graph: Graph, x: Tensor = image): Promise<ReadonlyMap<string, Tensor>> {
+  const session = await openSession(writeOnnx(graph), { threads: 1 });
+  try {
+    return await session.run(new Map([[graph.inputs[0]?.name as string, x]]));
+  } finally {
+    await session.close();
+  }
+}
+
+describe('retainedCount', () => {
+  it.each([
+    // importance, threshold, minimum, granularity → kept (tlt-formats §6.1 step 3)
+    [[1, 0.5, 0.2, 0.1], 0.3, 1, 1, 2],
+    [[1, 0.5, 0.2, 0.1], 0.3, 3, 1, 3],
+    [[1, 0.5, 0.2, 0.1], 0.3, 1, 4, 4],
+    [[1, 0.5, 0.2, 0.1], 0.3, 16, 8, 4],
+    [[1, 1, 1, 1], 2, 1, 1, 1],
+  ])('%j above %d, at least %d, multiples of %d keeps %d', (importance, threshold, minFilters, granularity, kept) => {
+    expect(retainedCount(Float64Array.from(importance), { threshold, minFilters, granularity })).toBe(kept);
+  });
+
+  it('never grows with the threshold and stays within its bounds', () => {
+    fc.assert(
+      fc.property(fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 64 }), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 1, max: 16 }), (values, a, b, granularity) => {
+        const importance = Float64Array.from(values);
+        const kept = (threshold: number) => retainedCount(importance, { threshold, minFilters: 4, granularity });
+        expect(kept(Math.max(a, b))).toBeLessThanOrEqual(kept(Math.min(a, b)));
+        expect(kept(a)).toBeGreaterThanOrEqual(Math.min(4, values.length));
+        expect(kept(a) % granularity === 0 || kept(a) === values.length).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('importance', () => {
+  it('is the L2 norm of each filter, normalized per layer', () => {
+    const weight = f32([2, 1, 1, 2], [3, 4, 0, 2]);
+    expect([...filterNorms(weight, 0)]).toEqual([5, 2]);
+    expect([...normalize(Float64Array.of(5, 2), 'max')]).toEqual([1, 0.4]);
+    expect([...normalize(Float64Array.of(3, 4), 'L2')]).toEqual([1.2, 1.6]);
+    expect([...filterNorms(weight, 3)]).toEqual([3, Math.hypot(4, 2)]);
+  });
+});
+
+describe('sliceTensor', () => {
+  it('keeps the named indices of each axis', () => {
+    const tensor = f32([2, 3], [0, 1, 2, 10, 11, 12]);
+    expect([...sliceTensor(tensor, [undefined, [0, 2]]).data]).toEqual([0, 2, 10, 12]);
+    expect([...sliceTensor(tensor, [[1], [1]]).data]).toEqual([11]);
+    expect(sliceTensor(tensor, [undefined, undefined])).toBe(tensor);
+  });
+});
+
+describe('prune', () => {
+  it.each(['detectnet_v2_resnet10', 'detectnet_v2_resnet18', 'detectnet_v2_resnet50'])('leaves what %s computes alone when only silent filters go', async architecture => {
+    // Every second filter says nothing; blocks are odd, so that a slice off by one shows.
+    const network = silence(detector(architecture), (layer, filter) => !layer.startsWith('output') && filter % 2 === 1);
+    const { network: pruned, report } = prune(network, pruneSettings.parse({ threshold: 1e-6, granularity: 1, minFilters: 1 }));
+    expect(report.parametersAfter).toBeLessThan(0.4 * report.parametersBefore);
+    const [before, after] = [await outputsOf(network.graph), await outputsOf(pruned.graph)];
+    for (const [name, tensor] of before) {
+      const other = after.get(name)?.data as Float32Array;
+      expect(other.length).toBe(tensor.data.length);
+      (tensor.data as Float32Array).forEach((value, i) => expect(Math.abs(value - (other[i] as number))).toBeLessThan(1e-4));
+    }
+  });
+
+  it('follows granularity, minimum and the equalization of residual groups', () => {
+    const { network, report } = prune(detector(), pruneSettings.parse({ threshold: 0.95 }));
+    for (const layer of report.layers) expect(layer.kept !== undefined || layer.filtersAfter % 8 === 0).toBe(true);
+    const after = (name: string) => report.layers.find(layer => layer.layer === name)?.filtersAfter;
+    expect(after('block_2a_conv_2')).toBe(after('block_2a_conv_shortcut'));
+    expect(report.layers.filter(layer => layer.layer.startsWith('output')).map(layer => layer.filtersAfter)).toEqual([8, 2]);
+    expect(costOf(network.graph).macs).toBe(report.macsAfter);
+  });
+
+  it('keeps excluded layers and their whole group', () => {
+    const { report } = prune(detector(), pruneSettings.parse({ threshold: 0.99, excluded: ['block_2a_conv_2'] }));
+    const kept = report.layers.filter(layer => layer.kept?.startsWith('excluded')).map(layer => layer.layer);
+    expect(kept).toContain('block_2a_conv_shortcut');
+    expect(() => prune(detector(), pruneSettings.parse({ excluded: ['no_such'] }))).toThrow(/no prunable layer "no_such"/);
+  });
+
+  it('takes depthwise convolutions with their producer, and offsets through a concat', async () => {
+    const network = depthwiseAndConcat();
+    const { network: pruned, report } = prune(network, pruneSettings.parse({ threshold: 0.01, granularity: 1, minFilters: 1 }));
+    const depthwise = pruned.graph.nodes.find(node => node.name === 'dw');
+    expect(depthwise?.attributes.group?.value).toBe(2);
+    expect(report.layers.find(layer => layer.layer === 'left')?.filtersAfter).toBe(2);
+    expect(report.layers.find(layer => layer.layer === 'right')?.filtersAfter).toBe(3);
+    expect(pruned.graph.initializers.get('head/w')?.dims).toEqual([2, 5, 1, 1]);
+    const x = f32([1, 3, 5, 5], Float32Array.from({ length: 75 }, (_, i) => Math.cos(i)));
+    const [a, b] = [await outputsOf(network.graph, x), await outputsOf(pruned.graph, x)];
+    for (const [name, tensor] of a) (tensor.data as Float32Array).forEach((value, i) => expect(value).toBeCloseTo(b.get(name)?.data[i] as number, 4));
+  });
+
+  it('binds both operands of an Add into one class per channel', () => {
+    const classes = channelClasses(detector().graph);
+    expect(classes.classOf('block_1a_conv_2', 1, 3)).toBe(classes.classOf('block_1a_conv_shortcut', 1, 3));
+    expect(classes.classOf('block_1a_conv_2', 1, 3)).not.toBe(classes.classOf('block_1a_conv_2', 1, 4));
+    expect(classes.lockOf(classes.classOf('output_bbox', 1, 0))).toBe('network output');
+  });
+});
+
+describe('pruneToBudget', () => {
+  it.each([0.7, 0.5, 0.3])('leaves at most %d of the MACs, and not much less', keepMacs => {
+    const { report } = pruneToBudget(detector(), { keepMacs }, pruneSettings.parse({}));
+    const left = report.macsAfter / report.macsBefore;
+    expect(left).toBeLessThanOrEqual(keepMacs);
+    expect(left).toBeGreaterThan(keepMacs - 0.15);
+  });
+  it('names the least that can be reached', () => {
+    expect(() => pruneToBudget(detector(), { keepMacs: 0.0001 }, pruneSettings.parse({}))).toThrow(/at least \d/);
+  });
+});
+
+/** left(4, two silent) → dw → concat with right(4, one silent) → head. */
+function depthwiseAndConcat(): Network {
+  const builder = new Builder('mixed');
+  const x = builder.input('x', 'float32', ['N', 3, 5, 5]);
+  const random = (dims: number[], silent: readonly number[] = []) => {
+    const inner = dims.slice(1).reduce((a, b) => a * b, 1);
+    return f32(dims, Float32Array.from({ length: (dims[0] as number) * inner }, (_, i) => (silent.includes(Math.floor(i / inner)) ? 0 : 1 + Math.sin(i * 12.9))));
+  };
+  const conv = (name: string, input: string, dims: number[], silent: readonly number[], group = 1) =>
+    builder.op('Conv', [input, builder.weight(`${name}/w`, random(dims, silent))], { kernel_shape: ints(dims.slice(2)), group: int(group), ...(dims[2] === 3 ? { pads: ints([1, 1, 1, 1]) } : {}) }, { name, output: name });
+  const left = conv('left', x, [4, 3, 1, 1], [1, 2]);
+  const dw = conv('dw', left, [4, 1, 3, 3], [1, 2], 4);
+  const right = conv('right', x, [4, 3, 1, 1], [0]);
+  const joined = builder.op('Concat', [dw, right], { axis: int(1) }, { name: 'concat', output: 'concat' });
+  builder.output(conv('head', joined, [2, 8, 1, 1], []), 'float32', ['N', 2, 5, 5]);
+  const info = { task: 'classification' as const, architecture: 'mixed', labels: ['a', 'b'], input: 'x', outputs: ['head'], preprocess: { scale: 1, offset: [0, 0, 0] as [number, number, number], order: 'rgb' as const, resize: 'stretch' as const } };
+  return { graph: builder.graph(), info, trainable: [], frozenNorms: [], regularized: [] };
+}
