@@ -24,11 +24,15 @@ export function parseXml(source: string, file?: string): XmlElement {
   };
   if (source.length > limits.characters)
     fail(`The file has ${source.length} characters; at most ${limits.characters} are read.`, 'Check that this is an annotation file.', 'limit-exceeded');
+  const noEntity = (word: string, before: string): never => {
+    line += before.split('\n').length - 1;
+    return fail(`"${word.slice(0, 20)}" is no entity we know.`, 'Write &amp; for &.');
+  };
   const resolve = (text: string): string =>
-    text.replace(/&([^;&<]{0,40})(;?)/g, (all, name: string, end: string) => {
+    text.replace(/&([^;&<]{0,40})(;?)/g, (all, name: string, end: string, offset: number) => {
       const code = /^#x[0-9a-fA-F]{1,6}$/.test(name) ? Number.parseInt(name.slice(2), 16) : /^#[0-9]{1,7}$/.test(name) ? Number(name.slice(1)) : undefined;
       if (end === ';' && code !== undefined && code <= 0x10ffff) return String.fromCodePoint(code);
-      return (end === ';' && Object.hasOwn(entities, name) ? entities[name] : undefined) ?? fail(`"${all.slice(0, 20)}" is no entity we know.`, 'Write &amp; for &.');
+      return (end === ';' && Object.hasOwn(entities, name) ? entities[name] : undefined) ?? noEntity(all, text.slice(0, offset));
     });
   type Open = { name: string; line: number; children: XmlElement[]; text: string };
   const top: Open = { name: '', line: 1, children: [], text: '' };

@@ -16,10 +16,15 @@ export interface SpecProblem {
   readonly path: string;
   readonly line?: number;
 }
+/** Problems and notes kept per spec; the rest is only counted, so that a hostile file costs no more than reading it. */
+const kept = 100;
+
 export interface Bound {
   readonly message: SpecMessage;
   readonly notes: readonly string[];
   readonly problems: readonly SpecProblem[];
+  /** How many problems there are, those beyond the kept ones included. */
+  readonly refused: number;
   /** How many fields the schema knew, at every depth: the measure by which tasks are told apart. */
   readonly known: number;
   /** How many of them TAO has dropped. */
@@ -103,6 +108,8 @@ function scalarValue(kind: Exclude<FieldKind, { kind: 'message' }>, node: Scalar
 
 class Binder {
   readonly notes: string[] = [];
+  unheard = 0;
+  refused = 0;
   readonly problems: SpecProblem[] = [];
   readonly lines = new Map<string, number>();
   known = 0;
@@ -110,8 +117,14 @@ class Binder {
 
   /** Keeps a problem; its value is the absent value of what could not be read. */
   private report(path: string, line: number, message: string, hint: string): undefined {
-    if (this.problems.length < 100) this.problems.push({ code: 'spec-invalid', message, hint, path, line });
+    this.refused += 1;
+    if (this.problems.length < kept) this.problems.push({ code: 'spec-invalid', message, hint, path, line });
     return undefined;
+  }
+
+  private note(text: string): void {
+    if (this.notes.length < kept) this.notes.push(text);
+    else this.unheard += 1;
   }
 
   fill(target: Draft, type: Type, nodes: readonly FieldNode[], path: string): void {
@@ -120,14 +133,14 @@ class Binder {
       const field = Object.hasOwn(type.fields, node.name) ? type.fields[node.name] : undefined;
       if (!field) {
         const names = Object.keys(type.fields);
-        const near = didYouMean(node.name, names);
-        this.report(at, node.line, `Unknown field ${node.name.slice(0, 80)}${path === '' ? '' : ` in ${path}`}.`, near || `Known here: ${names.join(', ')}.`);
+        const near = this.problems.length < kept ? didYouMean(node.name, names) : '';
+        this.report(at, node.line, `Unknown field ${node.name.slice(0, 80)}${path === '' ? '' : ` in ${path}`}.`, near || `Known here: ${names.slice(0, 40).join(', ')}.`);
         continue;
       }
       this.known += 1;
       if (isDropped(field)) {
         this.dropped += 1;
-        this.notes.push(`line ${node.line}: ${at}: ${field.comment ?? 'not in TAO'}`);
+        this.note(`line ${node.line}: ${at}: ${field.comment ?? 'not in TAO'}`);
       }
       this.assign(target, field, node, at);
     }
@@ -159,10 +172,9 @@ class Binder {
     const value = node.values[0]!;
     const kind = kindOf(field);
     const before = get(target, field.name);
-    if (before !== undefined && kind.kind !== 'message')
-      this.notes.push(`line ${node.line}: ${at} is set again (first on line ${this.lines.get(at)}): the last value counts, as in TLT`);
+    if (before !== undefined && kind.kind !== 'message') this.note(`line ${node.line}: ${at} is set again (first on line ${this.lines.get(at)}): the last value counts, as in TLT`);
     if (before !== undefined && kind.kind === 'message')
-      this.notes.push(`line ${node.line}: ${at} is opened again (first on line ${this.lines.get(at)}): both parts are merged, as in TLT`);
+      this.note(`line ${node.line}: ${at} is opened again (first on line ${this.lines.get(at)}): both parts are merged, as in TLT`);
     if (before === undefined || kind.kind !== 'message') this.lines.set(at, node.line);
     const bound = this.value(field, value, at, kind.kind === 'message' ? (before as Draft | undefined) : undefined);
     if (bound !== undefined) put(target, field.name, bound);
@@ -172,7 +184,7 @@ class Binder {
   private choose(target: Draft, field: Field, node: FieldNode, at: string): void {
     for (const other of field.partOf?.fieldsArray ?? []) {
       if (other.name === field.name || get(target, other.name) === undefined) continue;
-      this.notes.push(`line ${node.line}: ${at} replaces ${other.name}: only one of them can be set, and the last counts, as in TLT`);
+      this.note(`line ${node.line}: ${at} replaces ${other.name}: only one of them can be set, and the last counts, as in TLT`);
       delete target[other.name];
     }
   }
@@ -210,7 +222,7 @@ class Binder {
         else this.report(at, part.line, `${part.name.slice(0, 60)} is not a part of an entry of ${at}.`, 'An entry has key: "…" (in quotes) and value.');
       }
       const item = keyed(at, key);
-      if (get(entries, key) !== undefined) this.notes.push(`line ${entry.line}: ${item} is set again (first on line ${this.lines.get(item)}): the last entry counts`);
+      if (get(entries, key) !== undefined) this.note(`line ${entry.line}: ${item} is set again (first on line ${this.lines.get(item)}): the last entry counts`);
       this.lines.set(item, entry.line);
       // An entry without a value holds the value type's zero, as in protobuf.
       const bound = this.value(field, value ?? emptyOf(field, entry.line), item, undefined);
@@ -231,5 +243,14 @@ export function bind(type: Type, nodes: readonly FieldNode[]): Bound {
   const binder = new Binder();
   const message: Draft = {};
   binder.fill(message, type, nodes, '');
-  return { message: message as unknown as SpecMessage, notes: binder.notes, problems: binder.problems, known: binder.known, dropped: binder.dropped, lines: binder.lines };
+  const notes = binder.unheard === 0 ? binder.notes : [...binder.notes, `${binder.unheard} more notes of these kinds`];
+  return {
+    message: message as unknown as SpecMessage,
+    notes,
+    problems: binder.problems,
+    refused: binder.refused,
+    known: binder.known,
+    dropped: binder.dropped,
+    lines: binder.lines,
+  };
 }

@@ -23,7 +23,7 @@ export interface FieldNode {
   readonly list: boolean;
 }
 
-export const textLimits = { characters: 4 << 20, depth: 64, fields: 200_000 } as const;
+export const textLimits = { characters: 1 << 20, depth: 64, fields: 50_000 } as const;
 
 interface Token {
   readonly kind: 'word' | 'number' | 'string' | 'mark' | 'end';

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { entriesOf, flagOf, numberOf, optional, part, textOf, textOrNone, textsOf, wrongTask } from './_read.ts';
-import { clusteringOf, clusteringSchema } from './detectnet-spec.ts';
+import { clusteringSchema } from './detectnet-schema.ts';
+import { clusteringOf } from './detectnet-spec.ts';
 import { type ParsedSpec, withDefaults } from './parse-spec.ts';
 import { requireValid } from './validate.ts';
 

@@ -43,7 +43,16 @@ export function specError(problems: readonly SpecProblem[], file?: string): Edge
 const looksLikeYaml = (text: string): boolean =>
   /^[A-Za-z_]\w*:[ \t]*$/m.test(text) ? !/[{<]/.test(text.replace(/#.*$/gm, '').replace(/\{\s*\}|<<:/g, '')) || /^__class_name__:/m.test(text) : /^__class_name__:/m.test(text);
 
+/** The largest real one has 22 thousand; the YAML reader needs seconds per megabyte. */
+const maxYamlCharacters = 256 << 10;
+
 function parseYamlSpec(text: string, { file, task }: ParseOptions): ParsedSpec {
+  if (text.length > maxYamlCharacters) {
+    throw new EdgeError('limit-exceeded', `The YAML spec has ${text.length} characters; at most ${maxYamlCharacters} are read.`, {
+      hint: 'Check that this is a spec file and not data.',
+      where: at(file),
+    });
+  }
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter, logLevel: 'silent', uniqueKeys: false });
   const error = document.errors[0];
@@ -96,7 +105,7 @@ function candidates(nodes: readonly FieldNode[]): readonly Candidate[] {
     const meant = [...names].some(name => Object.hasOwn(type.fields, name) || nearMiss(name, root.markers) !== undefined);
     if (!meant) continue;
     const bound = bind(type, nodes);
-    found.push({ root, bound, score: bound.known - 3 * bound.problems.length - bound.dropped + 5 * marks(root, names) + (root.tips?.some(tip => names.has(tip)) ? 0.5 : 0) });
+    found.push({ root, bound, score: bound.known - 3 * bound.refused - bound.dropped + 5 * marks(root, names) + (root.tips?.some(tip => names.has(tip)) ? 0.5 : 0) });
   }
   return found.sort((a, b) => b.score - a.score);
 }

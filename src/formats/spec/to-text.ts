@@ -11,7 +11,7 @@ const quoted = (text: string): string => `"${text.replace(/[\n\r\t"\\]/g, charac
 function scalarText(field: Field, value: SpecValue): string {
   if (typeof value === 'string') return kindOf(field).kind === 'enum' ? value : quoted(value);
   if (typeof value === 'number' && !Number.isFinite(value)) return Number.isNaN(value) ? 'nan' : value > 0 ? 'inf' : '-inf';
-  return String(value);
+  return Object.is(value, -0) ? '-0' : String(value);
 }
 
 function fieldLines(field: Field, value: SpecValue, indent: string): string[] {
