@@ -19,6 +19,7 @@ export const questions = {
   compatible: "tr '\\0' '\\n' < /proc/device-tree/compatible",
   dts: "tr -d '\\0' < /proc/device-tree/nvidia,dtsfilename",
   tegra: 'head -1 /etc/nv_tegra_release',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg's own form
   l4tCore: "dpkg-query -W -f='${Version}' nvidia-l4t-core",
   dpkg: "dpkg-query -W nvidia-jetpack 'libnvinfer*' tensorrt 'deepstream-*'",
   libraries: 'ls /usr/lib/*-linux-gnu/libnvinfer.so.*',

@@ -106,7 +106,7 @@ function bench({ library, entries }) {
     }
     say({ event: 'progress', done: round + 1, total: rounds, message: `round ${round + 1} of ${rounds}` });
   }
-  latencies.forEach((all, index) => say({ event: 'latencies', index, ms: all.map(each => Math.round(each * 1e4) / 1e4) }));
+  for (const [index, all] of latencies.entries()) say({ event: 'latencies', index, ms: all.map(each => Math.round(each * 1e4) / 1e4) });
 }
 
 /** n samples through the engine, a batch at a time; the last batch is filled up and the filling dropped. Outputs: one raw file each and an index. */

@@ -57,12 +57,13 @@ function overChannel(name: string, connection: Connection, text: string, io: She
     const stop = (error: EdgeError): void => {
       if (ended || code !== undefined || stopped) return;
       stopped = error;
-      if (!channel) return settle(() => reject(error));
-      channel.signal('TERM');
-      timers.push(
-        setTimeout(() => channel!.signal('KILL'), 1500),
-        setTimeout(() => settle(() => reject(error)), 3000),
-      );
+      channel?.signal('TERM');
+      if (!channel) settle(() => reject(error));
+      else
+        timers.push(
+          setTimeout(() => channel?.signal('KILL'), 1500),
+          setTimeout(() => settle(() => reject(error)), 3000),
+        );
     };
     const onAbort = (): void => stop(cancelledError(text));
     void connection.lost.then(() => (code === undefined || open === 3 ? settle(() => reject(stopped ?? lostError(name, text))) : undefined));
