@@ -24,6 +24,8 @@ export interface Bar {
   readonly tone?: number;
   readonly failed?: boolean;
   readonly note?: string;
+  /** Show the note alone: a figure that may not be read off. */
+  readonly hideValue?: boolean;
 }
 export interface ChartSize {
   readonly width: number;
@@ -50,12 +52,15 @@ export function barChart(bars: readonly Bar[], { digits = 1, max }: { readonly d
           position: 'right',
           color: ink.text,
           fontSize: 12,
-          formatter: ({ dataIndex }: { dataIndex: number }) => `${(bars[dataIndex]?.value ?? 0).toFixed(digits)}${bars[dataIndex]?.note ? `  ${bars[dataIndex]?.note}` : ''}`,
+          formatter: ({ dataIndex }: { dataIndex: number }) => barWords(bars[dataIndex], digits),
         },
       },
     ],
   });
 }
+
+const barWords = (bar: Bar | undefined, digits: number): string =>
+  [bar === undefined || bar.hideValue ? '' : bar.value.toFixed(digits), bar?.note ?? ''].filter(word => word !== '').join('  ');
 
 /** Several quantities per label side by side (p50/p90/p99; before/after), as an SVG string. */
 export function groupedChart(
@@ -82,17 +87,14 @@ export function groupedChart(
 }
 
 /** Curves over a common x, as an SVG string. */
-export function lineChart(
-  curves: readonly { readonly name: string; readonly points: readonly (readonly [number, number])[] }[],
-  { x, y }: { readonly x: string; readonly y: string },
-): string {
+export function lineChart(curves: readonly { readonly name: string; readonly points: readonly (readonly [number, number])[] }[], { x }: { readonly x: string }): string {
   return draw(
     { width: 620, height: 260 },
     {
       grid: { left: 60, right: 20, top: 34, bottom: 42 },
       legend: legend(),
       xAxis: { ...valueAxis(x), nameLocation: 'middle', nameGap: 26, minInterval: 1, min: 'dataMin', max: 'dataMax', splitLine: { show: false } },
-      yAxis: { ...valueAxis(y), nameLocation: 'end' },
+      yAxis: valueAxis(''),
       series: curves.map(({ name, points }, index) => ({
         type: 'line',
         name,
@@ -117,7 +119,7 @@ export const scatterChart = (points: readonly (readonly [number, number])[], { x
     },
   );
 
-const legend = () => ({ top: 0, left: 0, itemWidth: 14, itemHeight: 10, textStyle: { color: ink.text, fontSize: 12 } });
+const legend = () => ({ top: 0, left: 0, itemWidth: 14, itemHeight: 10, itemGap: 22, icon: 'roundRect', textStyle: { color: ink.text, fontSize: 12 } });
 const valueAxis = (name: string) => ({
   type: 'value',
   name,

@@ -1,81 +1,16 @@
-import { type Report, type ReportImage, type ReportRow, reportLines } from './report.ts';
+import { type Report, type ReportAccuracy, type ReportImage, type ReportRow, reportLines } from './report.ts';
 import { reportStyle } from './report-style.ts';
 import { accuracyWords, allNotes, deviceFacts, dropWords, gateWords, networkWords, percent, precisionWords, protocolWords, scaled, shortNumber, title } from './report-words.ts';
 
 /** The report as one HTML file: no network, no scripts, light and dark, charts as SVG with the same figures in tables. */
 export async function reportHtml(report: Report): Promise<string> {
-  const charts = await import('./charts.ts'); // the chart library costs a second to load; only this view needs it
-  const lines = reportLines(report);
-  const labels = lines.map(
-    line => `${networkWords(line, report)} ${line.row.precision.toUpperCase()}${lines.some(other => other.row.batch !== line.row.batch) ? ` b${line.row.batch}` : ''}`,
+  const { reportFigures } = await import('./report-figures.ts'); // the chart library costs a second to load; only this view needs it
+  const grades = [...new Set([...report.baseline, ...report.results].map(({ evidence }) => evidence.grade))].join(', ');
+  const figures = reportFigures(report).map(({ title: name, note, svg, device }) =>
+    figure(name, [note, device ? `Evidence: ${grades}.` : ''].filter(words => words !== '').join(' '), svg),
   );
-  const bars = lines.map(({ row, network }, at) => ({
-    label: labels[at]!,
-    value: row.throughput.value,
-    tone: network === 'baseline' ? 1 : 0,
-    failed: row.gate === 'fail',
-    note: row.gate === 'fail' ? 'FAILED' : lines[at]?.speedup === undefined ? '' : `(${lines[at].speedup.toFixed(2)}×)`,
-  }));
-  const judged = lines.flatMap(({ row, network }, at) =>
-    row.accuracy === undefined
-      ? []
-      : [
-          {
-            label: labels[at]!,
-            value: 100 * row.accuracy.value,
-            tone: network === 'baseline' ? 1 : 0,
-            failed: row.gate === 'fail',
-            note: `(${dropWords(row.accuracy.dropPoints)})`,
-          },
-        ],
-  );
-  const curves = report.training
-    .flatMap(({ stage, curve = [] }) => [{ name: `${stage} loss`, points: curve.flatMap(({ epoch, loss }) => (loss === undefined ? [] : [[epoch, loss] as const])) }])
-    .filter(({ points }) => points.length > 0);
-  const validation = report.training
-    .flatMap(({ stage, curve = [] }) => [{ name: stage, points: curve.flatMap(({ epoch, validation: value }) => (value === undefined ? [] : [[epoch, 100 * value] as const])) }])
-    .filter(({ points }) => points.length > 0);
-  const layers = report.pruning?.layers ?? [];
-  const figures = [
-    figure(
-      'Throughput, images/s',
-      'Each network and precision; in brackets the factor over the unpruned network’s FP32. Pale bars failed the accuracy gate.',
-      lines.length > 0 ? charts.barChart(bars) : '',
-    ),
-    figure(
-      'Latency, ms per batch',
-      'Half, nine tenths and 99 hundredths of all batches were faster than this.',
-      lines.length > 0
-        ? charts.groupedChart(
-            labels,
-            (['p50', 'p90', 'p99'] as const).map(name => ({ name, values: lines.map(({ row }) => row.latencyMs[name]) })),
-            { unit: 'ms' },
-          )
-        : '',
-    ),
-    figure('Accuracy on the device, %', 'In brackets the change in points against FP32 of the same network.', judged.length > 0 ? charts.barChart(judged, { max: 100 }) : ''),
-    figure('Training loss', '', curves.length > 0 ? charts.lineChart(curves, { x: 'epoch', y: 'loss' }) : ''),
-    figure(`Validation ${report.training[0]?.metric ?? ''}, %`, '', validation.length > 0 ? charts.lineChart(validation, { x: 'epoch', y: '%' }) : ''),
-    figure(
-      'Filters per layer',
-      'Before and after pruning.',
-      layers.length > 0
-        ? charts.groupedChart(
-            layers.map(({ name }) => name),
-            [
-              { name: 'before', values: layers.map(({ before }) => before) },
-              { name: 'after', values: layers.map(({ after }) => after) },
-            ],
-            { unit: 'filters' },
-          )
-        : '',
-    ),
-    ...(report.scatter ?? []).map(({ title: name, x, y, points }) => figure(name, '', charts.scatterChart(points, { x, y }))),
-  ];
-  return page(
-    report,
-    `${summary(report)}${resultTable(report)}${failures(report)}<section class="charts">${figures.join('')}</section>${pruning(report)}${images(report)}${facts(report)}`,
-  );
+  const charts = figures.length === 0 ? '' : `<section class="charts" aria-label="Charts">${figures.join('')}</section>`;
+  return page(report, `${summary(report)}${resultTable(report)}${failures(report)}${charts}${pruning(report)}${images(report)}${facts(report)}`);
 }
 
 const page = (report: Report, body: string): string => `<!doctype html>
@@ -106,7 +41,7 @@ function summary(report: Report): string {
           tile(
             `${shortNumber(best.row.throughput.value)}`,
             'images/s',
-            `fastest row that did not fail: ${networkWords(best, report)} ${best.row.precision.toUpperCase()}, ${best.speedup!.toFixed(2)}× of FP32`,
+            `fastest row that did not fail: ${networkWords(best, report)} ${best.row.precision.toUpperCase()}, ${best.speedup!.toFixed(2)}× of FP32; ${best.row.evidence.grade}`,
           ),
         ]
       : []),
@@ -114,8 +49,8 @@ function summary(report: Report): string {
       ? [
           tile(
             percent(best.row.accuracy.value),
-            best.row.accuracy.metric,
-            `of that row; n = ${best.row.accuracy.decisions ?? best.row.accuracy.n}, ${dropWords(best.row.accuracy.dropPoints)} points against FP32, ${gateWords(best.row)}`,
+            'accuracy',
+            `${best.row.accuracy.metric} of that row; n = ${best.row.accuracy.decisions ?? best.row.accuracy.n}, ${dropWords(best.row.accuracy.dropPoints)} points against FP32, ${gateWords(best.row)}`,
           ),
         ]
       : []),
@@ -128,15 +63,17 @@ const tile = (value: string, unit: string, note: string): string =>
   `<div class="tile"><p class="value">${text(value)} <span>${text(unit)}</span></p><p class="muted">${text(note)}</p></div>`;
 
 function resultTable(report: Report): string {
+  const metrics = new Set([...report.baseline, ...report.results].flatMap(({ accuracy }) => (accuracy === undefined ? [] : [accuracy.metric])));
   const body = reportLines(report).map(line => {
     const { row, speedup } = line;
     const speed = (value: string) => (row.gate === 'fail' ? `<s>${value}</s>` : value);
     const { p50, p90, p99, sd, n } = row.latencyMs;
-    return `<tr${row.gate === 'fail' ? ' class="failed"' : ''}><th scope="row">${text(networkWords(line, report))}</th><td>${text(precisionWords(row))}</td><td>${text(row.scenario)}</td><td class="n">${row.batch}</td><td class="n">${speed(shortNumber(row.throughput.value))}</td><td class="n">${speedup === undefined ? '' : speed(`${speedup.toFixed(2)}×`)}</td><td class="n">${speed(shortNumber(p50))}</td><td class="n">${speed(shortNumber(p90))}</td><td class="n">${speed(shortNumber(p99))}</td><td class="n small">${shortNumber(sd)}; ${n}</td><td>${row.accuracy ? text(accuracyWords(row.accuracy)) : '–'}${extras(row)}</td><td class="n">${dropWords(row.accuracy?.dropPoints)}</td><td>${gateBadge(row)}</td><td><span class="grade ${row.evidence.grade}" title="${text(`${row.evidence.runtime}, ${row.evidence.protocol}, ${row.evidence.at}`)}">${row.evidence.grade}</span></td></tr>`;
+    return `<tr${row.gate === 'fail' ? ' class="failed"' : ''}><th scope="row">${text(networkWords(line, report))}</th><td>${text(precisionWords(row))}</td><td>${text(row.scenario)}</td><td class="n">${row.batch}</td><td class="n">${speed(shortNumber(row.throughput.value))}</td><td class="n">${speedup === undefined ? '' : speed(`${speedup.toFixed(2)}×`)}</td><td class="n">${speed(shortNumber(p50))}</td><td class="n">${speed(shortNumber(p90))}</td><td class="n">${speed(shortNumber(p99))}</td><td class="n small">${shortNumber(sd)}; ${n}</td><td>${row.accuracy ? text(accuracyCell(row.accuracy, metrics.size === 1)) : '–'}${extras(row)}</td><td class="n">${dropWords(row.accuracy?.dropPoints)}</td><td>${gateBadge(row)}</td><td><span class="grade ${row.evidence.grade}" title="${text(`${row.evidence.runtime}, ${row.evidence.protocol}, ${row.evidence.at}`)}">${row.evidence.grade}</span></td></tr>`;
   });
   const head = ['network', 'precision', 'scenario', 'batch', 'images/s', 'speed-up', 'p50 ms', 'p90 ms', 'p99 ms', 'sd; n', 'accuracy', 'drop', 'gate', 'evidence'];
-  return `<section><h2>Speed and accuracy</h2><div class="scroll" tabindex="0" role="region" aria-label="Results"><table><caption>A speed counts only beside the accuracy that the same artifact reached on the same device. A struck-out speed failed the gate.</caption><thead><tr>${head.map(name => `<th scope="col">${name}</th>`).join('')}</tr></thead><tbody>${body.join('')}</tbody></table></div></section>`;
+  return `<section><h2>Speed and accuracy</h2><div class="scroll" tabindex="0" role="region" aria-label="Results"><table><caption>A speed counts only beside the accuracy that the same artifact reached on the same device. A struck-out speed failed the gate.${metrics.size === 1 ? ` Accuracy is ${text([...metrics][0]!)}.` : ''}</caption><thead><tr>${head.map(name => `<th scope="col">${name}</th>`).join('')}</tr></thead><tbody>${body.join('')}</tbody></table></div></section>`;
 }
+const accuracyCell = (accuracy: ReportAccuracy, sameMetric: boolean): string => accuracyWords(sameMetric ? { ...accuracy, metric: '' } : accuracy).replace(' %  (', ' % (');
 const extras = ({ sqnrDb, agreement }: ReportRow): string => {
   const parts = [
     agreement === undefined ? '' : `${percent(agreement.share)} of ${agreement.n} decisions as FP32`,
@@ -157,7 +94,7 @@ const failures = ({ failures: list = [] }: Report): string =>
     : `<section><h2>No figure for</h2><ul>${list.map(({ precision, network, message, hint }) => `<li><strong>${text(precision.toUpperCase())}</strong> (${network}): ${text(message)}${hint ? ` <span class="muted">${text(hint)}</span>` : ''}</li>`).join('')}</ul></section>`;
 
 const figure = (name: string, note: string, svg: string): string =>
-  svg === '' ? '' : `<figure><figcaption><h3>${text(name)}</h3>${note ? `<p class="muted">${text(note)}</p>` : ''}</figcaption>${svg}</figure>`;
+  `<figure><figcaption><h3>${text(name)}</h3>${note ? `<p class="muted">${text(note)}</p>` : ''}</figcaption>${svg}</figure>`;
 
 function pruning({ pruning: cut }: Report): string {
   if (!cut) return '';
@@ -167,8 +104,8 @@ function pruning({ pruning: cut }: Report): string {
   const details =
     layers === ''
       ? ''
-      : `<details><summary>Filters per layer as a table</summary><table><thead><tr><th scope="col">layer</th><th scope="col">before</th><th scope="col">after</th></tr></thead><tbody>${layers}</tbody></table></details>`;
-  return `<section><h2>Pruning</h2><table><thead><tr><th scope="col"></th><th scope="col">before</th><th scope="col">after</th></tr></thead><tbody>${row('MACs', scaled(cut.macsBefore), scaled(cut.macsAfter))}${row('parameters', scaled(cut.parametersBefore), scaled(cut.parametersAfter))}${accuracy}</tbody></table>${details}</section>`;
+      : `<details><summary>Filters per layer as a table</summary><table class="narrow"><thead><tr><th scope="col">layer</th><th scope="col" class="n">before</th><th scope="col" class="n">after</th></tr></thead><tbody>${layers}</tbody></table></details>`;
+  return `<section><h2>Pruning</h2><table class="narrow"><thead><tr><th scope="col"></th><th scope="col" class="n">before</th><th scope="col" class="n">after</th></tr></thead><tbody>${row('MACs', scaled(cut.macsBefore), scaled(cut.macsAfter))}${row('parameters', scaled(cut.parametersBefore), scaled(cut.parametersAfter))}${accuracy}</tbody></table>${details}</section>`;
 }
 
 const images = ({ images: list = [] }: Report): string =>
@@ -192,7 +129,7 @@ function facts(report: Report): string {
     )
     .join('');
   const notes = allNotes(report);
-  return `${training ? `<section><h2>Training</h2><table><thead><tr><th scope="col">stage</th><th scope="col">epochs</th><th scope="col">metric</th><th scope="col">value</th><th scope="col">n</th></tr></thead><tbody>${training}</tbody></table></section>` : ''}<section><h2>Device</h2>${list([['name', report.device.name], ...deviceFacts(report)])}</section><section><h2>Artifacts</h2><div class="scroll" tabindex="0" role="region" aria-label="Artifacts"><table><thead><tr><th scope="col">file</th><th scope="col">size</th><th scope="col">sha256</th></tr></thead><tbody>${report.artifacts.map(({ name, digest, bytes }) => `<tr><th scope="row">${text(name)}</th><td class="n">${scaled(bytes, 'B')}</td><td><code>${text(digest)}</code></td></tr>`).join('')}</tbody></table></div></section>${notes.length > 0 ? `<section><h2>Notes</h2><ul>${notes.map(note => `<li>${text(note)}</li>`).join('')}</ul></section>` : ''}`;
+  return `${training ? `<section><h2>Training</h2><table class="narrow"><thead><tr><th scope="col">stage</th><th scope="col">epochs</th><th scope="col">metric</th><th scope="col">value</th><th scope="col">n</th></tr></thead><tbody>${training}</tbody></table></section>` : ''}<section><h2>Device</h2>${list([['name', report.device.name], ...deviceFacts(report)])}</section><section><h2>Artifacts</h2><div class="scroll" tabindex="0" role="region" aria-label="Artifacts"><table><thead><tr><th scope="col">file</th><th scope="col">size</th><th scope="col">sha256</th></tr></thead><tbody>${report.artifacts.map(({ name, digest, bytes }) => `<tr><th scope="row">${text(name)}</th><td class="n">${scaled(bytes, 'B')}</td><td><code>${text(digest)}</code></td></tr>`).join('')}</tbody></table></div></section>${notes.length > 0 ? `<section><h2>Notes</h2><ul>${notes.map(note => `<li>${text(note)}</li>`).join('')}</ul></section>` : ''}`;
 }
 
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };

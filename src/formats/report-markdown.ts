@@ -5,14 +5,14 @@ import { accuracyWords, allNotes, deviceFacts, dropWords, gateWords, networkWord
 export function reportMarkdown(report: Report): string {
   const { pruning, training } = report;
   const sections = [
-    `# ${escape(title(report))}`,
-    `${scaled(report.model.parameters)} parameters, ${scaled(report.model.macs, 'MACs')}. ${escape(protocolWords(report))}`,
+    `# ${shield(title(report))}`,
+    `${scaled(report.model.parameters)} parameters, ${scaled(report.model.macs, 'MACs')}. ${shield(protocolWords(report))}`,
     '## Speed and accuracy',
     table(['network', 'precision', 'scenario', 'batch', 'images/s', 'speed-up', 'p50 ms', 'p90 ms', 'p99 ms', 'accuracy', 'drop (points)', 'gate', 'evidence'], rowsOf(report)),
     ...(report.failures?.length
       ? [
           '### No figure for',
-          report.failures.map(({ precision, network, message, hint }) => `- ${escape(`${precision.toUpperCase()} (${network}): ${message}${hint ? ` ${hint}` : ''}`)}`).join('\n'),
+          report.failures.map(({ precision, network, message, hint }) => `- ${shield(`${precision.toUpperCase()} (${network}): ${message}${hint ? ` ${hint}` : ''}`)}`).join('\n'),
         ]
       : []),
     ...(training.length > 0
@@ -50,7 +50,7 @@ export function reportMarkdown(report: Report): string {
       ? [
           '## Notes',
           allNotes(report)
-            .map(note => `- ${escape(note)}`)
+            .map(note => `- ${shield(note)}`)
             .join('\n'),
         ]
       : []),
@@ -81,6 +81,6 @@ const rowsOf = (report: Report): string[][] =>
   });
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  [head, head.map(() => '---'), ...rows.map(row => row.map(text => escape(text)))].map(row => `| ${row.join(' | ')} |`).join('\n');
+  [head, head.map(() => '---'), ...rows.map(row => row.map(text => shield(text)))].map(row => `| ${row.join(' | ')} |`).join('\n');
 // Struck-out and bold marks are ours; everything else that Markdown or HTML would read is shielded.
-const escape = (text: string): string => text.replace(/[\\|<>`[\]_]/g, character => `\\${character}`).replace(/\r?\n/g, ' ');
+const shield = (text: string): string => text.replace(/[\\|<>`[\]_]/g, character => `\\${character}`).replace(/\r?\n/g, ' ');

@@ -33,8 +33,11 @@ tr.failed s{color:var(--bad);text-decoration-thickness:2px}
 .grade{border:1px solid var(--line);border-radius:99px;padding:1px 8px;font-size:12px;white-space:nowrap}
 .grade.measured{border-color:var(--good);color:var(--good)}
 .grade.emulated,.grade.published{border-style:dashed}
-.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr));gap:14px;align-items:start}
+.charts{columns:2 520px;column-gap:14px}
 figure{margin:0}
+.charts figure{break-inside:avoid;margin-bottom:14px}
+table.narrow{width:auto;min-width:min(100%,480px)}
+table.narrow .n{padding-left:32px}
 .charts svg{display:block;width:100%;height:auto;max-width:680px;margin-top:8px}
 .charts .muted{font-size:13px}
 .images{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr));gap:14px}
