@@ -117,7 +117,7 @@ function picture({ caption, jpegBase64, width, height, boxes }: ReportImage): st
     return `<rect class="${truth ? 'truth' : 'found'}" x="${x1}" y="${y1}" width="${Math.max(0, x2 - x1)}" height="${Math.max(0, y2 - y1)}"/>${words}`;
   });
   const found = boxes.filter(({ truth }) => !truth).length;
-  return `<figure><svg role="img" aria-label="${text(`${caption}: ${found} objects found`)}" viewBox="0 0 ${width} ${height}"><image href="data:image/jpeg;base64,${jpegBase64}" width="${width}" height="${height}"/>${marks.join('')}</svg><figcaption class="muted">${text(caption)}${boxes.some(({ truth }) => truth) ? ' (dashed: the labels)' : ''}</figcaption></figure>`;
+  return `<figure><svg role="img" aria-label="${text(`${caption}: ${found} objects found`)}" viewBox="0 0 ${width} ${height}"><image preserveAspectRatio="none" href="data:image/jpeg;base64,${jpegBase64}" width="${width}" height="${height}"/>${marks.join('')}</svg><figcaption class="muted">${text(caption)}${boxes.some(({ truth }) => truth) ? ' (dashed: the labels)' : ''}</figcaption></figure>`;
 }
 
 function facts(report: Report): string {

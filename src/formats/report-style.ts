@@ -40,7 +40,7 @@ table.narrow{width:auto;min-width:min(100%,480px)}
 table.narrow .n{padding-left:32px}
 .charts svg{display:block;width:100%;height:auto;max-width:680px;margin-top:8px}
 .charts .muted{font-size:13px}
-.images{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr));gap:14px}
+.images{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,380px),1fr));gap:14px}
 .images svg{display:block;width:100%;height:auto;border-radius:6px}
 .images rect{fill:none;stroke-width:2;vector-effect:non-scaling-stroke}
 .images .found{stroke:#35d07f}
