@@ -7,8 +7,11 @@ import { type DataType, type F64Tensor, type Graph, sizeOf, type Tensor, type Te
 export interface Session {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** Runs once; `wanted` (default: all) names the outputs to return. Throws `shape-mismatch` where a feed is missing or does not fit. */
-  run(feeds: ReadonlyMap<string, Tensor>, wanted?: readonly string[]): Promise<ReadonlyMap<string, Tensor>>;
+  /**
+   * Runs once; `wanted` (default: all) names the outputs to return; `into` holds tensors of the right shape to write some of them to.
+   * Throws `shape-mismatch` where a feed is missing or does not fit.
+   */
+  run(feeds: ReadonlyMap<string, Tensor>, wanted?: readonly string[], into?: ReadonlyMap<string, Tensor>): Promise<ReadonlyMap<string, Tensor>>;
   /** Frees the engine's memory; with `profile` set, writes the profile first. */
   close(): Promise<void>;
 }
@@ -35,7 +38,7 @@ interface OrtTensor {
 interface OrtSession {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  run(feeds: Record<string, OrtTensor>, fetches: readonly string[]): Promise<Record<string, OrtTensor>>;
+  run(feeds: Record<string, OrtTensor>, fetches: Record<string, OrtTensor | null>): Promise<Record<string, OrtTensor>>;
   release(): Promise<void>;
   endProfiling(): void;
 }
@@ -89,19 +92,19 @@ function wrap(ort: Ort, session: OrtSession, profiled: boolean): Session {
   return {
     inputs: session.inputNames,
     outputs: session.outputNames,
-    async run(feeds, wanted = session.outputNames) {
+    async run(feeds, wanted = session.outputNames, into) {
       const given: Record<string, OrtTensor> = {};
       for (const name of session.inputNames) given[name] = fed(ort, name, feeds.get(name));
       let results: Record<string, OrtTensor>;
       try {
-        results = await session.run(given, wanted);
+        results = await session.run(given, Object.fromEntries(wanted.map(name => [name, into?.has(name) ? fed(ort, name, into.get(name)) : null])));
       } catch (cause) {
         throw new EdgeError('shape-mismatch', `onnxruntime could not run the model: ${(cause as Error).message}`, {
           hint: 'Compare the shapes of the inputs with: edgeforge inspect FILE',
           cause,
         });
       }
-      return new Map(wanted.map(name => [name, tensorOf(results[name] as OrtTensor)]));
+      return new Map(wanted.map(name => [name, into?.get(name) ?? tensorOf(results[name] as OrtTensor)]));
     },
     async close() {
       if (profiled) session.endProfiling();

@@ -27,11 +27,16 @@ export async function openStateful(model: Uint8Array, options: StatefulOptions):
   const session = await openSession(model, options);
   let now = new Map<string, Tensor>();
   let before = now;
+  // Two sets of buffers take turns: outputs made afresh would be new pages at every step, and page faults cost more than the arithmetic on them.
+  let spare: Map<string, Tensor> | undefined;
   const moved = new Set(options.state.map(slot => slot.output));
   return {
     async run(feeds) {
+      const target = spare ?? new Map(options.state.map(slot => [slot.input, emptyLike(now.get(slot.input) as Tensor)]));
+      const into = new Map(options.state.map(slot => [slot.output, target.get(slot.input) as Tensor]));
+      const results = await session.run(new Map([...feeds, ...now]), undefined, into);
       before = now;
-      const results = await session.run(new Map([...feeds, ...now]));
+      spare = now;
       now = new Map(options.state.map(slot => [slot.input, results.get(slot.output) as Tensor]));
       return new Map([...results].filter(([name]) => !moved.has(name)));
     },
@@ -39,13 +44,18 @@ export async function openStateful(model: Uint8Array, options: StatefulOptions):
       for (const { input } of options.state) {
         if (!state.has(input)) throw new EdgeError('weights-mismatch', `The state has no tensor ${input}.`, { hint: 'Start the training afresh: rm -r its scratch folder.' });
       }
-      now = new Map(options.state.map(({ input }) => [input, state.get(input) as Tensor]));
+      // Copied: the buffers are written to later, and the caller's weights must not be.
+      now = new Map(options.state.map(({ input }) => [input, copyOf(state.get(input) as Tensor)]));
       before = now;
+      spare = undefined;
     },
-    save: async (when = 'now') => (when === 'now' ? now : before),
+    save: async (when = 'now') => new Map([...(when === 'now' ? now : before)].map(([name, tensor]) => [name, copyOf(tensor)])),
     close: () => session.close(),
   };
 }
+
+const copyOf = (tensor: Tensor): Tensor => ({ ...tensor, data: tensor.data.slice() });
+const emptyLike = ({ dataType, dims, data }: Tensor): Tensor => ({ dataType, dims, data: new Float32Array(data.length) });
 
 /** What travels to the worker thread and back. */
 export type StatefulRequest =

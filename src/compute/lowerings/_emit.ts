@@ -62,3 +62,23 @@ export function words(builder: Builder) {
     positive: (y: string) => op('HardSigmoid', [y], { alpha: float(1e30), beta: float(0) }),
   };
 }
+
+/** Operators with two operands that broadcast. */
+const binary = new Set(['Add', 'Sub', 'Mul', 'Div']);
+/**
+ * The operands of a node with every scalar given the rank of the result, where its last axes are 1: onnxruntime broadcasts a scalar of lower rank over
+ * such a shape (a 1×1 convolution's weight) one element at a time, twenty times as slow. `widen` writes the reshaped scalar.
+ */
+export function widenedOperands(node: Node, types: ReadonlyMap<string, TensorType>, widen: (name: string, dims: readonly number[]) => string): readonly string[] {
+  const dims = binary.has(node.type) && node.domain === '' ? types.get(node.outputs[0] ?? '')?.dims : undefined;
+  if (dims === undefined || dims.length < 2 || dims.at(-1) !== 1) return node.inputs;
+  return node.inputs.map(name => {
+    const own = types.get(name)?.dims;
+    return own && own.length < dims.length && own.every(dim => dim === 1)
+      ? widen(
+          name,
+          dims.map(() => 1),
+        )
+      : name;
+  });
+}

@@ -1,5 +1,5 @@
 import { int, intOf, intsOf, type Node, sizeOf } from '../../graph/ir.ts';
-import { words } from './_emit.ts';
+import { widenedOperands, words } from './_emit.ts';
 import type { Layout } from './_layouts.ts';
 import { affine } from './_nchwc-norm.ts';
 import { nchwcDomain, type Places } from './_places.ts';
@@ -53,7 +53,12 @@ export function writePointwise(node: Node, places: Places): void {
   const [out = ''] = node.outputs;
   const dims = places.dims(out);
   const layout = layoutFor(node, places) ?? 'blocked';
-  const operands = node.inputs.map(name => (name === '' ? '' : same(places.dims(name), dims) && !isScalar(dims) ? places.in(name, layout) : places.plain(name)));
+  const widen = (name: string, ones: readonly number[]): string => places.once(`ones|${name}|${ones.length}`, () => words(places.builder).reshape(places.plain(name), ones));
+  const operands = widenedOperands(node, places.types, widen).map((name, at) => {
+    const own = node.inputs[at] ?? '';
+    if (own === '' || name !== own) return name;
+    return same(places.dims(own), dims) && !isScalar(dims) ? places.in(own, layout) : places.plain(own);
+  });
   places.set(out, layout, words(places.builder).op(node.type, operands, node.attributes, places.claim(out, layout)));
 }
 

@@ -51,8 +51,9 @@ export interface NchwcOptions {
  * The fast lowering for onnxruntime on the CPU: activations stay in blocks of channels from the first convolution to the last, through its internal
  * domain com.microsoft.nchwc (so onnxruntime is pinned exactly). Channel counts that are no multiple of the block are padded with zeros, which stay zero.
  */
-export function lowerNchwc(graph: Graph, { block, state = [] }: NchwcOptions): Lowered {
-  const types = inferShapes(graph);
+export function lowerNchwc(source: Graph, { block, state = [] }: NchwcOptions): Lowered {
+  const types = inferShapes(source);
+  const graph = masksFromClips(source);
   const stored = storedWeights(graph, types, state);
   const homes = new Map<string, Layout>();
   for (const slot of state) {
@@ -86,6 +87,25 @@ export function lowerNchwc(graph: Graph, { block, state = [] }: NchwcOptions): L
   }
   return { graph: builder.graph(), layouts };
 }
+
+/**
+ * Lets the mask of a Clip's gradient read the Clip's output: strictly inside the bounds both say the same, and the input is then read by the Clip alone,
+ * which can ride on the convolution before it.
+ */
+function masksFromClips(graph: Graph): Graph {
+  const clips = new Map(graph.nodes.filter(node => node.type === 'Clip' && node.domain === '').map(node => [node.inputs[0] ?? '', node]));
+  const nodes = graph.nodes.map(node => {
+    const clip = node.type === 'Greater' || node.type === 'Less' ? clips.get(node.inputs[0] ?? '') : undefined;
+    const bound = clip?.inputs[node.type === 'Greater' ? 1 : 2];
+    const equal = bound !== undefined && scalarOf(graph, bound) !== undefined && scalarOf(graph, bound) === scalarOf(graph, node.inputs[1] ?? '');
+    return clip !== undefined && equal ? { ...node, inputs: [clip.outputs[0] ?? '', ...node.inputs.slice(1)] } : node;
+  });
+  return { ...graph, nodes };
+}
+const scalarOf = (graph: Graph, name: string): number | undefined => {
+  const tensor = graph.initializers.get(name);
+  return tensor?.data.length === 1 ? Number(tensor.data[0]) : undefined;
+};
 
 /** The state inputs that convolutions read as weights, with the layout these want. */
 function storedWeights(graph: Graph, types: ReturnType<typeof inferShapes>, state: readonly StateSlot[]): Map<string, 'matrix' | 'vector'> {

@@ -2,7 +2,7 @@ import { Builder } from '../../graph/builder.ts';
 import type { Graph, Node } from '../../graph/ir.ts';
 import { inferShapes } from '../../graph/shapes.ts';
 import type { Lowered } from '../lowering.ts';
-import type { EmitContext, Rule } from './_emit.ts';
+import { type EmitContext, type Rule, widenedOperands, words } from './_emit.ts';
 import { convGradInput, convGradWeight } from './_std-conv.ts';
 import { averagePoolGrad, batchNormGrad, batchNormTrain, maxPoolGrad, reluGrad } from './_std-rest.ts';
 
@@ -23,10 +23,17 @@ export const stdRule = (node: Node): Rule | undefined => rules.find(rule => rule
 /** The portable lowering: every internal operator as standard ONNX, everything else untouched. Shapes must be concrete. */
 export function lowerStd(graph: Graph): Lowered {
   const context: EmitContext = { builder: Builder.from({ ...graph, nodes: [], opsets: withoutInternal(graph.opsets) }), types: inferShapes(graph) };
+  const widened = new Map<string, string>();
+  const widen = (name: string, dims: readonly number[]): string => {
+    const key = `${name}|${dims.length}`;
+    const value = widened.get(key) ?? words(context.builder).reshape(name, dims);
+    widened.set(key, value);
+    return value;
+  };
   for (const node of graph.nodes) {
     const rule = stdRule(node);
     if (rule) rule.emit(node, context);
-    else context.builder.nodes.push(node);
+    else context.builder.nodes.push({ ...node, inputs: widenedOperands(node, context.types, widen) });
   }
   return { graph: context.builder.graph(), layouts: new Map() };
 }
