@@ -107,6 +107,7 @@ function scalarValue(kind: Exclude<FieldKind, { kind: 'message' }>, node: Scalar
 }
 
 class Binder {
+  private readonly hints: boolean;
   readonly notes: string[] = [];
   unheard = 0;
   refused = 0;
@@ -114,6 +115,10 @@ class Binder {
   readonly lines = new Map<string, number>();
   known = 0;
   dropped = 0;
+
+  constructor(hints: boolean) {
+    this.hints = hints;
+  }
 
   /** Keeps a problem; its value is the absent value of what could not be read. */
   private report(path: string, line: number, message: string, hint: string): undefined {
@@ -133,7 +138,7 @@ class Binder {
       const field = Object.hasOwn(type.fields, node.name) ? type.fields[node.name] : undefined;
       if (!field) {
         const names = Object.keys(type.fields);
-        const near = this.problems.length < kept ? didYouMean(node.name, names) : '';
+        const near = this.hints && this.problems.length < kept ? didYouMean(node.name, names) : '';
         this.report(at, node.line, `Unknown field ${node.name.slice(0, 80)}${path === '' ? '' : ` in ${path}`}.`, near || `Known here: ${names.slice(0, 40).join(', ')}.`);
         continue;
       }
@@ -238,9 +243,9 @@ function emptyOf(field: Field, line: number): ValueNode {
   return kind.kind === 'scalar' && kind.scalar === 'bool' ? { kind: 'word', text: 'false', line } : { kind: 'number', text: '0', line };
 }
 
-/** Types a tree by a message type; never throws: what does not fit is a problem with line, path and mend. */
-export function bind(type: Type, nodes: readonly FieldNode[]): Bound {
-  const binder = new Binder();
+/** Types a tree by a message type; never throws: what does not fit is a problem with line, path and mend; without `hints` near misses are not searched, which is for comparing tasks. */
+export function bind(type: Type, nodes: readonly FieldNode[], hints = true): Bound {
+  const binder = new Binder(hints);
   const message: Draft = {};
   binder.fill(message, type, nodes, '');
   const notes = binder.unheard === 0 ? binder.notes : [...binder.notes, `${binder.unheard} more notes of these kinds`];

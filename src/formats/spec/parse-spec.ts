@@ -102,9 +102,9 @@ function candidates(nodes: readonly FieldNode[]): readonly Candidate[] {
   const found: Candidate[] = [];
   for (const root of specRoots) {
     const type = messageType(root.type);
-    const meant = [...names].some(name => Object.hasOwn(type.fields, name) || nearMiss(name, root.markers) !== undefined);
+    const meant = [...names].some(name => Object.hasOwn(type.fields, name) || (names.size <= 200 && nearMiss(name, root.markers) !== undefined));
     if (!meant) continue;
-    const bound = bind(type, nodes);
+    const bound = bind(type, nodes, false);
     found.push({ root, bound, score: bound.known - 3 * bound.refused - bound.dropped + 5 * marks(root, names) + (root.tips?.some(tip => names.has(tip)) ? 0.5 : 0) });
   }
   return found.sort((a, b) => b.score - a.score);
@@ -124,6 +124,7 @@ function chooseRoot(nodes: readonly FieldNode[], file: string | undefined): { ro
   const [best, ...others] = candidates(nodes);
   if (!best) return undefined;
   const rivals = best.bound.problems.length === 0 ? others.filter(({ bound }) => bound.problems.length === 0) : [];
+  if (best.bound.refused > 0) return { root: best.root, bound: bind(messageType(best.root.type), nodes), notes: [] };
   if (rivals.length === 0) return { ...best, notes: [] };
   const named = namedTask(file);
   const chosen = [best, ...rivals].find(({ root }) => named !== undefined && root.tasks.includes(named)) ?? best;

@@ -177,6 +177,7 @@ describe('toText', () => {
       fc.property(message, value => {
         expect(parseSpec(toText('dataset_convert', value as unknown as SpecMessage), { task: 'dataset_convert' }).message).toEqual(value);
       }),
+      { numRuns: 40 },
     );
   });
 });
