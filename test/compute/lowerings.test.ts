@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { lowerNchwc } from '../../src/compute/lowerings/nchwc.ts';
 import { lowerStd } from '../../src/compute/lowerings/std.ts';
@@ -80,6 +81,30 @@ describe('convolution and its gradients against float64', () => {
     expect(nchwc).toBeLessThan(1e-5);
   });
 });
+
+const anyConvolution = fc
+  .record({
+    inputs: fc.constantFrom(1, 3, 4, 5, 8, 16, 24, 40),
+    outputs: fc.constantFrom(1, 6, 8, 16, 24, 33),
+    height: fc.integer({ min: 5, max: 12 }),
+    width: fc.integer({ min: 5, max: 12 }),
+    kernel: fc.integer({ min: 1, max: 5 }),
+    stride: fc.integer({ min: 1, max: 3 }),
+    pads: fc.tuple(fc.nat(2), fc.nat(2), fc.nat(2), fc.nat(2)),
+    dilation: fc.integer({ min: 1, max: 2 }),
+    depthwise: fc.boolean(),
+  })
+  .filter(({ height, width, kernel, dilation, pads }) => Math.min(height + pads[0] + pads[2], width + pads[1] + pads[3]) > dilation * (kernel - 1) && Math.max(...pads) < kernel)
+  .map(({ height, width, depthwise, ...rest }): ConvCase => ({ ...rest, name: '', size: [height, width], ...(depthwise ? { outputs: rest.inputs, group: rest.inputs } : {}) }));
+it('holds for any window', { timeout: 120_000 }, () =>
+  fc.assert(
+    fc.asyncProperty(anyConvolution, async each => {
+      const { std, nchwc } = await distances(convolution(each));
+      expect(Math.max(std, nchwc)).toBeLessThan(1e-5);
+    }),
+    { numRuns: Number(process.env.RUNS ?? 25) },
+  ),
+);
 
 /** conv → BN → (+ residual) → ReLU → pool, with the gradients of all of it. */
 function block(channels: number, pool: { kernel: number; stride: number; pads: readonly number[] }): Graph {
