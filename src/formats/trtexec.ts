@@ -135,6 +135,7 @@ function readBanner(text: string, use: (banner: Banner) => void): boolean {
 }
 
 function readLine(draft: Draft, line: string): void {
+  if (line === '') return;
   const { level, text } = trtexecLine(line);
   if (level === 'V') return;
   if (level === 'W' || (level === undefined && text.startsWith('WARNING: '))) draft.warnings.push(text);

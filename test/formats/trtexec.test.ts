@@ -143,5 +143,5 @@ test('any text parses, and quickly', () => {
     `[E] generated on ${'generated on '.repeat(50_000)}`,
   ])
     classifyTrtexecFailure(text);
-  expect(performance.now() - started).toBeLessThan(3000);
+  expect(performance.now() - started).toBeLessThan(8000);
 });
