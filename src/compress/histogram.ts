@@ -26,42 +26,57 @@ export function addTo({ counts, limit }: Histogram, data: Float32Array): void {
 export function entropyLimit({ counts, limit }: Histogram): number {
   const bins = counts.slice();
   bins[0] = bins[1] ?? bins[0] ?? 0;
-  const prefix = new Float64Array(bins.length + 1);
-  for (let i = 0; i < bins.length; i++) prefix[i + 1] = (prefix[i] as number) + (bins[i] as number);
-  const total = prefix[bins.length] as number;
-  if (total === 0) return limit;
+  const sums = prefixSums(bins);
+  if ((sums.count[bins.length] as number) === 0) return limit;
   let [best, bestWidth] = [Number.POSITIVE_INFINITY, bins.length];
   for (let width = entropyLevels; width <= bins.length; width++) {
-    const divergence = klAt(bins, width, total - (prefix[width] as number), total);
+    const divergence = klAt(bins, sums, width);
     if (divergence < best) [best, bestWidth] = [divergence, width];
   }
   return bestWidth === bins.length ? limit : ((bestWidth + 0.5) * limit) / bins.length;
 }
 
-/** KL(P‖Q) in nats for a clip after `width` bins; `outliers` join P's last bin but not Q. */
-function klAt(bins: Float64Array, width: number, outliers: number, total: number): number {
-  let inside = 0;
-  for (let i = 0; i < width; i++) inside += bins[i] as number;
+/** Sums over bins 0…i−1: counts, bins that are not empty, and c·ln c. They make one candidate cost 128 levels instead of all its bins. */
+interface Sums {
+  readonly count: Float64Array;
+  readonly filled: Float64Array;
+  readonly entropy: Float64Array;
+}
+
+function prefixSums(bins: Float64Array): Sums {
+  const [count, filled, entropy] = [new Float64Array(bins.length + 1), new Float64Array(bins.length + 1), new Float64Array(bins.length + 1)];
+  for (let i = 0; i < bins.length; i++) {
+    const c = bins[i] as number;
+    count[i + 1] = (count[i] as number) + c;
+    filled[i + 1] = (filled[i] as number) + (c > 0 ? 1 : 0);
+    entropy[i + 1] = (entropy[i] as number) + (c > 0 ? c * Math.log(c) : 0);
+  }
+  return { count, filled, entropy };
+}
+
+/** What a bin of Q counts that only outliers fill: it has no counterpart, so such a clip loses. */
+const nothing = Math.log(1e-12);
+
+/** KL(P‖Q) in nats, up to a constant, for a clip after `width` bins; the outliers join P's last bin but not Q. */
+function klAt(bins: Float64Array, { count, filled, entropy }: Sums, width: number): number {
+  const inside = count[width] as number;
   if (inside === 0) return Number.POSITIVE_INFINITY;
-  let divergence = 0;
+  const outliers = (count[bins.length] as number) - inside;
+  const last = bins[width - 1] as number;
+  const joined = last + outliers;
+  const ownEntropy = (entropy[width] as number) - (last > 0 ? last * Math.log(last) : 0) + (joined > 0 ? joined * Math.log(joined) : 0);
+  let cross = 0;
+  let lastLevel = nothing;
   for (let level = 0; level < entropyLevels; level++) {
     const start = Math.floor((level * width) / entropyLevels);
     const end = level === entropyLevels - 1 ? width : Math.floor(((level + 1) * width) / entropyLevels);
-    let [sum, filled] = [0, 0];
-    for (let i = start; i < end; i++) {
-      sum += bins[i] as number;
-      if ((bins[i] as number) > 0) filled++;
-    }
-    const q = filled > 0 ? sum / filled / inside : 0;
-    for (let i = start; i < end; i++) {
-      const count = (bins[i] as number) + (i === width - 1 ? outliers : 0);
-      if (count === 0) continue;
-      const p = count / total;
-      // A bin that only outliers fill has no counterpart in Q: a tiny probability stands in, so such a clip loses.
-      divergence += p * Math.log(p / Math.max(q, 1e-12));
-    }
+    const sum = (count[end] as number) - (count[start] as number);
+    if (sum === 0) continue;
+    const logQ = Math.log(sum / ((filled[end] as number) - (filled[start] as number)) / inside);
+    cross += sum * logQ;
+    if (level === entropyLevels - 1) lastLevel = logQ;
   }
-  return divergence;
+  return (ownEntropy - cross - outliers * (last > 0 ? lastLevel : nothing)) / (count[bins.length] as number);
 }
 
 /** The |x| below which a fraction of all values lies, linear within its bin. */

@@ -23,7 +23,8 @@ export function quantizedKernel(weight: Tensor, axis: number, integer?: { readon
     amax[channel] = Math.max(amax[channel] as number, Math.abs(data[i] as number));
   }
   const scales = Array.from(amax, (max, channel) => {
-    const scale = (max > 0 ? max : 1) / 127;
+    // Below the smallest normal float32 a scale would round to 0.
+    const scale = Math.max((max > 0 ? max : 1) / 127, 2 ** -126);
     const bias = Math.abs(Number(integer?.bias.data[channel] ?? 0));
     return Math.fround(integer ? Math.max(scale, bias / integer.inputScale / biasLimit) : scale);
   });

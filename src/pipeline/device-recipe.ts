@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import type { Precision } from '../core/evidence.ts';
 import type { Artifact, Recipe } from '../core/recipe.ts';
 import type { KnownDevice } from './device-pool.ts';
@@ -7,6 +6,7 @@ import type { Line, NetworkArtifacts } from './recipe.ts';
 import { accuracyStep } from './steps/accuracy.ts';
 import type { DeviceIdentity, deviceSteps } from './steps/device.ts';
 import { gateStep, reportStep } from './steps/report.ts';
+import { thisCpu } from './this-machine.ts';
 import type { SpecPlan } from './training-plan.ts';
 
 interface DeviceLine {
@@ -39,12 +39,20 @@ export function addDevice(recipe: Recipe, { project, device, steps, networks, te
     const { tensors: outputs } = recipe.add(steps.infer, { id: `infer ${label}`, config: { identity }, inputs: { passport, tensors } });
     return { passport, outputs };
   });
-  const { measurements } = recipe.add(steps.benchmark, { id: `benchmark ${device.name}`, config: { identity, protocol }, inputs: { passports: engines.map(engine => engine.passport) } });
+  const { measurements } = recipe.add(steps.benchmark, {
+    id: `benchmark ${device.name}`,
+    config: { identity, protocol },
+    inputs: { passports: engines.map(engine => engine.passport) },
+  });
   const scores = networks.flatMap((network, at) =>
     batches.map((batch, which) => {
       const start = (at * batches.length + which) * precisions.length;
       const id = `accuracy ${device.name}${networks.length > 1 ? ` ${network.name === 'baseline' ? 'unpruned' : 'pruned'}` : ''}${batches.length > 1 ? ` b${batch}` : ''}`;
-      return recipe.add(accuracyStep, { id, config: { task: plan.task, precisions }, inputs: { images: tensors, outputs: engines.slice(start, start + precisions.length).map(engine => engine.outputs) } }).scores;
+      return recipe.add(accuracyStep, {
+        id,
+        config: { task: plan.task, precisions },
+        inputs: { images: tensors, outputs: engines.slice(start, start + precisions.length).map(engine => engine.outputs) },
+      }).scores;
     }),
   );
   const last = engines.at(-1)?.outputs;
@@ -76,7 +84,11 @@ export function addDevice(recipe: Recipe, { project, device, steps, networks, te
 }
 
 /** What an engine is built from: FP16 and INT8 graphs for onnxruntime; for TensorRT the FP32 graph, with a cache where it still reads one. */
-function sourceOf(network: NetworkArtifacts, precision: Precision, runtime: KnownDevice['runtime']): { readonly onnx: Artifact<'onnx'>; readonly cache?: Artifact<'calibration-cache'> } {
+function sourceOf(
+  network: NetworkArtifacts,
+  precision: Precision,
+  runtime: KnownDevice['runtime'],
+): { readonly onnx: Artifact<'onnx'>; readonly cache?: Artifact<'calibration-cache'> } {
   if (precision === 'int8' && network.quantized) {
     return runtime === 'onnxruntime' ? { onnx: network.quantized.onnxruntime } : { onnx: network.fp32, cache: network.quantized.cache };
   }
@@ -88,7 +100,7 @@ function identityOf({ name, facts, runtimeVersion, thisMachine }: KnownDevice): 
     device: facts.deviceId,
     name,
     runtime: runtimeVersion,
-    ...(thisMachine ? { machine: hostname() } : {}),
+    ...(thisMachine ? { machine: thisCpu } : {}),
     ...(facts.sm ? { sm: facts.sm } : {}),
     ...(facts.l4t ? { l4t: `${facts.l4t.release}.${facts.l4t.revision}` } : {}),
   };
@@ -97,5 +109,27 @@ function identityOf({ name, facts, runtimeVersion, thisMachine }: KnownDevice): 
 /** The report's device block: who it is and under what it ran; nothing that changes by the hour. */
 function deviceBlock({ name, facts, target, runtimeVersion }: KnownDevice) {
   const { deviceId, kind, architecture, model, os, kernel, cpu, memoryMB, jetpack, tensorrt, cuda, deepstream, sm, gpu, powerMode, emulated } = facts;
-  return JSON.parse(JSON.stringify({ name, target: target.name, runtime: runtimeVersion, id: deviceId, kind, architecture, model, os, kernel, cpu, memoryMB, jetpack, tensorrt, cuda, deepstream, sm, gpu, powerMode, emulated })) as { name: string };
+  return JSON.parse(
+    JSON.stringify({
+      name,
+      target: target.name,
+      runtime: runtimeVersion,
+      id: deviceId,
+      kind,
+      architecture,
+      model,
+      os,
+      kernel,
+      cpu,
+      memoryMB,
+      jetpack,
+      tensorrt,
+      cuda,
+      deepstream,
+      sm,
+      gpu,
+      powerMode,
+      emulated,
+    }),
+  ) as { name: string };
 }

@@ -11,7 +11,17 @@ export interface Published {
 }
 
 /** Copies what a run made for people into its out/ folder and points `.edgeforge/out` at it. Artifacts that were not made are left out. */
-export async function collectOutputs({ recipe, published, store, folder }: { readonly recipe: Recipe; readonly published: readonly Published[]; readonly store: Store; readonly folder: string }): Promise<string | undefined> {
+export async function collectOutputs({
+  recipe,
+  published,
+  store,
+  folder,
+}: {
+  readonly recipe: Recipe;
+  readonly published: readonly Published[];
+  readonly store: Store;
+  readonly folder: string;
+}): Promise<string | undefined> {
   await rm(folder, { recursive: true, force: true });
   let count = 0;
   for (const { artifact, path } of published) {

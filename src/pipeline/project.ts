@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { isMap, isScalar, LineCounter, type Node as YamlNode, parseDocument } from 'yaml';
+import { isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import { deviceDefinitionSchema } from '../deploy/registry.ts';
@@ -125,7 +125,10 @@ export function parseProject(text: string, file = projectFileName): ProjectFile 
   const [syntax] = document.errors;
   if (syntax) {
     const line = syntax.linePos?.[0].line;
-    throw new EdgeError('project-invalid', `${file}${line ? `:${line}` : ''}: ${syntax.message.split('\n')[0]}`, { hint: 'Correct the YAML and run the same command again.', where: { file, ...(line ? { line } : {}) } });
+    throw new EdgeError('project-invalid', `${file}${line ? `:${line}` : ''}: ${syntax.message.split('\n')[0]}`, {
+      hint: 'Correct the YAML and run the same command again.',
+      where: { file, ...(line ? { line } : {}) },
+    });
   }
   const parsed = projectSchema.safeParse(document.toJS({ maxAliasCount: 100 }));
   if (!parsed.success) {

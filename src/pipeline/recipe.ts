@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { extname, join } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { type CalibrationRecipe, calibrationRecipe } from '../compress/calibrate.ts';
@@ -53,21 +52,20 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   const { settings } = project;
   const cache = await store.statCache();
   const recipe = new Recipe();
-  const machine = hostname();
   const first = await readPlan(project, settings.model.spec);
   const data = await addData(recipe, project, first, cache);
   const { network } = recipe.add(initializeStep, { config: await networkConfig(project, first, cache), inputs: { train: data.train } });
   const freeze = { freezeBlocks: [...first.network.freezeBlocks], freezeBn: first.network.freezeBn, freezeConvs: settings.model.freezeLayers ?? 0 };
-  const trained = recipe.add(trainStep, { config: { machine, plan: first.training, freeze }, inputs: { network, train: data.train, validation: data.validation } });
-  const evaluated = recipe.add(evaluateStep, { config: { machine, plan: first.training }, inputs: { network: trained.network, validation: data.validation } });
+  const trained = recipe.add(trainStep, { config: { plan: first.training, freeze }, inputs: { network, train: data.train, validation: data.validation } });
+  const evaluated = recipe.add(evaluateStep, { config: { plan: first.training }, inputs: { network: trained.network, validation: data.validation } });
 
-  const line = await addPruning(recipe, project, { first, machine, freeze, data, trained, evaluated });
+  const line = await addPruning(recipe, project, { first, freeze, data, trained, evaluated });
   const recipeFile = await readCalibration(project);
   const exported = (name: NetworkArtifacts['name'], from: { readonly network: Artifact<'network'>; readonly score: Artifact<'score'> }): NetworkArtifacts => {
     const id = (step: string) => (name === 'baseline' ? `${step} unpruned` : step);
     const { fp32, fp16 } = recipe.add(exportStep, { id: id('export'), config: {}, inputs: { network: from.network } });
     if (!settings.export.precisions.includes('int8')) return { name, fp32, fp16, score: from.score };
-    const { ranges } = recipe.add(calibrateStep, { id: id('calibrate'), config: { machine, plan: first.training, recipe: recipeFile }, inputs: { onnx: fp32, train: data.train } });
+    const { ranges } = recipe.add(calibrateStep, { id: id('calibrate'), config: { plan: first.training, recipe: recipeFile }, inputs: { onnx: fp32, train: data.train } });
     return { name, fp32, fp16, score: from.score, quantized: recipe.add(quantizeStep, { id: id('quantize'), config: {}, inputs: { onnx: fp32, ranges } }) };
   };
   const baseline = line.pruned ? exported('baseline', { network: trained.network, score: evaluated.score }) : undefined;
@@ -79,13 +77,24 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
     inputs: { fp32: results.fp32, ...(results.quantized ? { qdq: results.quantized.tensorrt, cache: results.quantized.cache } : {}) },
   });
   const published: Published[] = [{ artifact: bundle, path: 'model' }, ...(data.records ? [{ artifact: data.records, path: 'tfrecords' }] : [])];
-  const { tensors } = recipe.add(tensorsStep, { config: { plan: first.training, images: settings.benchmark.images }, inputs: { network: trained.network, validation: data.validation } });
+  const { tensors } = recipe.add(tensorsStep, {
+    config: { plan: first.training, images: settings.benchmark.images },
+    inputs: { network: trained.network, validation: data.validation },
+  });
 
   const known: KnownDevice[] = [];
   for (const name of devices ?? Object.keys(settings.devices)) known.push(await pool.know(name));
   const steps = deviceSteps(pool);
   for (const device of known) {
-    const report = addDevice(recipe, { project, device, steps, networks: [...(baseline ? [baseline] : []), results], tensors, plan: first.training, history: { ...line, trained, evaluated } });
+    const report = addDevice(recipe, {
+      project,
+      device,
+      steps,
+      networks: [...(baseline ? [baseline] : []), results],
+      tensors,
+      plan: first.training,
+      history: { ...line, trained, evaluated },
+    });
     published.push({ artifact: report, path: `report-${device.name}` });
   }
   await cache.save();
@@ -105,29 +114,28 @@ async function addPruning(
   project: Project,
   given: {
     readonly first: SpecPlan;
-    readonly machine: string;
     readonly freeze: { readonly freezeBlocks: number[]; readonly freezeBn: boolean; readonly freezeConvs: number };
     readonly data: { readonly train: Artifact<'dataset'>; readonly validation: Artifact<'dataset'> };
     readonly trained: { readonly network: Artifact<'network'> };
     readonly evaluated: { readonly score: Artifact<'score'> };
   },
 ): Promise<Line> {
-  const { machine, data, trained, evaluated, first } = given;
+  const { data, trained, evaluated, first } = given;
   const { prune, retrain } = project.settings;
   if (!prune) return { final: { network: trained.network, score: evaluated.score } };
   const { keepMacs, keepParameters, ...rest } = prune;
   const goal = keepMacs !== undefined ? { keepMacs } : keepParameters !== undefined ? { keepParameters } : {};
   const pruned = recipe.add(pruneStep, { config: { ...pruneSettings.parse(defined(rest)), ...goal }, inputs: { network: trained.network } });
-  const scored = recipe.add(evaluateStep, { id: 'evaluate pruned', config: { machine, plan: first.training }, inputs: { network: pruned.network, validation: data.validation } });
+  const scored = recipe.add(evaluateStep, { id: 'evaluate pruned', config: { plan: first.training }, inputs: { network: pruned.network, validation: data.validation } });
   const report = { report: pruned.report, score: scored.score };
   if (!retrain) return { pruned: report, final: { network: pruned.network, score: scored.score } };
   const second = await readPlan(project, retrain.spec);
   const retrained = recipe.add(trainStep, {
     id: 'retrain',
-    config: { machine, plan: second.training, freeze: { freezeBlocks: [...second.network.freezeBlocks], freezeBn: second.network.freezeBn, freezeConvs: given.freeze.freezeConvs } },
+    config: { plan: second.training, freeze: { freezeBlocks: [...second.network.freezeBlocks], freezeBn: second.network.freezeBn, freezeConvs: given.freeze.freezeConvs } },
     inputs: { network: pruned.network, train: data.train, validation: data.validation },
   });
-  const again = recipe.add(evaluateStep, { id: 'evaluate retrained', config: { machine, plan: second.training }, inputs: { network: retrained.network, validation: data.validation } });
+  const again = recipe.add(evaluateStep, { id: 'evaluate retrained', config: { plan: second.training }, inputs: { network: retrained.network, validation: data.validation } });
   return { pruned: report, retrained: { log: retrained.log, score: again.score }, final: { network: retrained.network, score: again.score } };
 }
 
@@ -136,10 +144,19 @@ const defined = <T extends object>(value: T): T => Object.fromEntries(Object.ent
 async function readPlan(project: Project, spec: string): Promise<SpecPlan> {
   const file = inProject(project.folder, spec);
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new EdgeError('file-missing', `The spec ${file} cannot be read.`, { hint: `Correct model.spec or retrain.spec in ${project.file}.`, where: { file: project.file }, cause });
+    throw new EdgeError('file-missing', `The spec ${file} cannot be read.`, {
+      hint: `Correct model.spec or retrain.spec in ${project.file}.`,
+      where: { file: project.file },
+      cause,
+    });
   });
   const { preprocess } = project.settings.model;
-  return planTraining(text, { file, task: project.settings.task, backboneRate: project.settings.model.backboneRate, fit: preprocess?.resize === 'letterbox' ? 'letterbox' : undefined });
+  return planTraining(text, {
+    file,
+    task: project.settings.task,
+    backboneRate: project.settings.model.backboneRate,
+    fit: preprocess?.resize === 'letterbox' ? 'letterbox' : undefined,
+  });
 }
 
 async function addData(recipe: Recipe, project: Project, { training }: SpecPlan, cache: StatCache) {
@@ -151,9 +168,14 @@ async function addData(recipe: Recipe, project: Project, { training }: SpecPlan,
   const source = images ? undefined : format === 'coco' ? await sourceFile(path, cache, 'data.coco') : await sourceFolder(path, cache, `data.${format}`);
   const validation = data.scenes ? { train: 'train', val: 'val' } : data.validation;
   const at = { ...(source ? { path: source.path, content: source.digest } : {}), validation };
-  const dataset = recipe.add(steps.dataset, { config: { ...at, format: format ?? 'kitti', split: data.split, seed: data.seed, input: training.input }, inputs: images ? { images } : {} });
+  const dataset = recipe.add(steps.dataset, {
+    config: { ...at, format: format ?? 'kitti', split: data.split, seed: data.seed, input: training.input },
+    inputs: images ? { images } : {},
+  });
   const converts = format === 'kitti' && typeof validation !== 'undefined';
-  const records = converts ? recipe.add(steps.convert, { config: { ...at, extension: data.scenes ? '.jpg' : await imageExtension(path) }, inputs: images ? { images } : {} }).records : undefined;
+  const records = converts
+    ? recipe.add(steps.convert, { config: { ...at, extension: data.scenes ? '.jpg' : await imageExtension(path) }, inputs: images ? { images } : {} }).records
+    : undefined;
   return { train: dataset.train, validation: dataset.validation, records };
 }
 
@@ -184,7 +206,17 @@ async function networkConfig(project: Project, { network, training }: SpecPlan, 
       where: { path: 'model_config.pretrained_model_file' },
     });
   }
-  return { from: 'zoo' as const, settings: { ...settings, ...labels, ...bias, freezeBlocks: [...freezeBlocks], preprocess: model.preprocess ?? preprocess, ...(model.width === undefined ? {} : { widthMultiplier: model.width }) } };
+  return {
+    from: 'zoo' as const,
+    settings: {
+      ...settings,
+      ...labels,
+      ...bias,
+      freezeBlocks: [...freezeBlocks],
+      preprocess: model.preprocess ?? preprocess,
+      ...(model.width === undefined ? {} : { widthMultiplier: model.width }),
+    },
+  };
 }
 
 /** Where the key lies and which it is; the key itself enters no file of ours. */
@@ -200,12 +232,19 @@ async function readCalibration(project: Project): Promise<CalibrationRecipe> {
   const name = project.settings.export.calibration;
   const file = name.endsWith('.yaml') ? inProject(project.folder, name) : inPackage('calibration', `${name}.yaml`);
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new EdgeError('file-missing', `The calibration recipe ${file} cannot be read.`, { hint: 'Name entropy, minmax, percentile, or a .yaml of your own under export.calibration.', where: { file: project.file, path: 'export.calibration' }, cause });
+    throw new EdgeError('file-missing', `The calibration recipe ${file} cannot be read.`, {
+      hint: 'Name entropy, minmax, percentile, or a .yaml of your own under export.calibration.',
+      where: { file: project.file, path: 'export.calibration' },
+      cause,
+    });
   });
   const parsed = calibrationRecipe.safeParse(parseYaml(text));
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new EdgeError('calibration-invalid', `${file}: ${issue?.path.join('.')}: ${issue?.message}`, { hint: 'Correct the recipe; calibration/entropy.yaml is an example.', where: { file } });
+  throw new EdgeError('calibration-invalid', `${file}: ${issue?.path.join('.')}: ${issue?.message}`, {
+    hint: 'Correct the recipe; calibration/entropy.yaml is an example.',
+    where: { file },
+  });
 }
 
 function selected(recipe: Recipe, words: readonly string[]): string[] {

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import type { ReportImage } from '../formats/report.ts';
-import type { NetworkInfo } from '../graph/network-info.ts';
 import type { Tensor } from '../graph/ir.ts';
+import type { NetworkInfo } from '../graph/network-info.ts';
 import type { Annotation, Prediction } from '../tasks/task.ts';
 import { firstRows } from '../train/predict.ts';
 import { openTask, type TaskPlan } from './task-plan.ts';
@@ -31,12 +31,14 @@ async function picture(input: Tensor, index: number, id: string, info: NetworkIn
     const to = order === 'bgr' ? 2 - c : c;
     for (let p = 0; p < plane; p++) pixels[p * channels + to] = Math.max(0, Math.min(255, Math.round((data[c * plane + p] as number) / scale + (offset[c] as number))));
   }
-  const jpeg = await sharp(pixels, { raw: { width, height, channels: channels as 1 | 3 } }).jpeg({ quality: 80 }).toBuffer();
+  const jpeg = await sharp(pixels, { raw: { width, height, channels: channels as 1 | 3 } })
+    .jpeg({ quality: 80 })
+    .toBuffer();
   const name = (classIndex: number) => info.labels[classIndex] ?? String(classIndex);
   const boxes: ReportImage['boxes'] = [];
   if (truth.kind === 'boxes') for (const { classIndex, ...box } of truth.boxes) boxes.push({ label: name(classIndex), ...box, truth: true });
-  if (said.kind === 'boxes') for (const { classIndex, score, ...box } of said.boxes) if (score >= leastScore) boxes.push({ label: name(classIndex), ...box, score: Math.min(1, score) });
+  if (said.kind === 'boxes')
+    for (const { classIndex, score, ...box } of said.boxes) if (score >= leastScore) boxes.push({ label: name(classIndex), ...box, score: Math.min(1, score) });
   const caption = truth.kind === 'class' && said.kind === 'class' ? `${id}: ${name(truth.classIndex)}, called ${name(said.classIndex)}` : id;
   return { caption, jpegBase64: jpeg.toString('base64'), width, height, boxes };
 }
-

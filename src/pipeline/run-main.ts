@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { hostRun, ownRunFolder } from '../core/run-folder.ts';
 import { runRecipe } from '../core/run.ts';
+import { hostRun, ownRunFolder } from '../core/run-folder.ts';
 import { Store } from '../core/store.ts';
-import { collectOutputs } from './outputs.ts';
 import { DevicePool } from './device-pool.ts';
+import { collectOutputs } from './outputs.ts';
 import { openProject } from './project.ts';
 import { projectRecipe } from './recipe.ts';
 
@@ -27,7 +27,15 @@ if (process.argv[2] !== undefined) {
     await using pool = new DevicePool(project);
     const { recipe, published, select } = await projectRecipe({ project, pool, store, ...(request.devices ? { devices: request.devices } : {}) });
     const only = request.steps.length > 0 ? select(request.steps) : undefined;
-    return await runRecipe(recipe, { store, emit, signal, run, command, ...(only ? { only } : {}), after: () => collectOutputs({ recipe, published, store, folder: join(folder, 'out') }) });
+    return await runRecipe(recipe, {
+      store,
+      emit,
+      signal,
+      run,
+      command,
+      ...(only ? { only } : {}),
+      after: () => collectOutputs({ recipe, published, store, folder: join(folder, 'out') }),
+    });
   });
   // A worker thread that some library forgot must not keep a finished run alive.
   process.exit(exitCode);

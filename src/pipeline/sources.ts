@@ -11,7 +11,8 @@ export interface Source {
 }
 
 /** The absolute path of something a project file names; `~` is the home folder. */
-export const inProject = (folder: string, path: string): string => (path.startsWith('~/') ? join(process.env.HOME ?? '', path.slice(2)) : isAbsolute(path) ? path : resolve(folder, path));
+export const inProject = (folder: string, path: string): string =>
+  path.startsWith('~/') ? join(process.env.HOME ?? '', path.slice(2)) : isAbsolute(path) ? path : resolve(folder, path);
 
 /** A file by content. Throws `file-missing` naming the setting. */
 export async function sourceFile(path: string, cache: StatCache, setting: string): Promise<Source> {

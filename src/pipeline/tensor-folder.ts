@@ -14,7 +14,12 @@ export interface TensorIndex {
 }
 
 /** Writes tensors (batch first) into a folder. */
-export async function writeTensorFolder(folder: string, n: number, tensors: ReadonlyMap<string, Tensor>, more: Pick<TensorIndex, 'ids' | 'annotations' | 'labels'> = {}): Promise<void> {
+export async function writeTensorFolder(
+  folder: string,
+  n: number,
+  tensors: ReadonlyMap<string, Tensor>,
+  more: Pick<TensorIndex, 'ids' | 'annotations' | 'labels'> = {},
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   const index: TensorIndex = { n, tensors: Object.fromEntries([...tensors].map(([name, { dims }], i) => [name, { file: `${i}.f32`, dims }])), ...more };
   for (const [name, { file }] of Object.entries(index.tensors)) {

@@ -58,11 +58,23 @@ export interface SpecPlan {
 }
 
 /** Reads a TLT training spec of either task. Throws `spec-syntax` or `spec-invalid` with file and line. */
-export function planTraining(text: string, options: { readonly file?: string; readonly task?: 'detectnet_v2' | 'classification'; readonly backboneRate?: number | undefined; readonly fit?: TrainingPlan['fit'] | undefined } = {}): SpecPlan {
+export function planTraining(
+  text: string,
+  options: {
+    readonly file?: string;
+    readonly task?: 'detectnet_v2' | 'classification';
+    readonly backboneRate?: number | undefined;
+    readonly fit?: TrainingPlan['fit'] | undefined;
+  } = {},
+): SpecPlan {
   const parsed = parseSpec(text, { ...(options.file ? { file: options.file } : {}) });
   const wanted = options.task ?? (parsed.task === 'detectnet_v2_train' ? 'detectnet_v2' : 'classification');
   const plan = wanted === 'detectnet_v2' ? detectnetPlan(parsed) : classificationPlan(parsed);
-  const training = { ...plan.training, ...(options.backboneRate === undefined ? {} : { backboneRate: options.backboneRate }), ...(options.fit === undefined ? {} : { fit: options.fit }) };
+  const training = {
+    ...plan.training,
+    ...(options.backboneRate === undefined ? {} : { backboneRate: options.backboneRate }),
+    ...(options.fit === undefined ? {} : { fit: options.fit }),
+  };
   return { ...plan, training: trainingPlanSchema.parse(training), spec: parsed };
 }
 
@@ -176,7 +188,12 @@ function classificationPlan(parsed: ParsedSpec): Planned {
       task: { name: 'classification', settings: { labelSmoothing: training.labelSmoothing, topK: spec.evaluation.topK } },
       input: { width: model.width, height: model.height },
       fit: spec.augmentation.enableCenterCrop ? 'centre-crop' : 'stretch',
-      augmentation: { kind: 'classification', randomCrop: spec.augmentation.enableRandomCrop, hflipProbability: spec.augmentation.horizontalFlip ? 0.5 : 0, color: spec.augmentation.enableColorAugmentation },
+      augmentation: {
+        kind: 'classification',
+        randomCrop: spec.augmentation.enableRandomCrop,
+        hflipProbability: spec.augmentation.horizontalFlip ? 0.5 : 0,
+        color: spec.augmentation.enableColorAugmentation,
+      },
       batch: training.batchSize,
       epochs: training.epochs,
       optimizer: classificationOptimizer(spec),

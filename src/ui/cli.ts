@@ -1,5 +1,5 @@
-import { Command, CommanderError } from 'commander';
 import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
 import { inPackage } from '../core/package-root.ts';
 import { exitCodeOf } from '../core/run.ts';
 import { describeError, type Output, processOutput } from './output.ts';
@@ -27,9 +27,11 @@ export async function runCli(words: readonly string[], output: Output = processO
     .configureOutput({ writeOut: text => output.out(text.trimEnd()), writeErr: text => output.err(text.trimEnd()) });
   const cli: Cli = {
     output,
-    does: action => async (...given) => {
-      exitCode = await action(...given);
-    },
+    does:
+      action =>
+      async (...given) => {
+        exitCode = await action(...given);
+      },
   };
   for (const add of [addInitVerbs, addBuildVerbs, addDeviceVerbs, addFileVerbs, addTltVerbs]) add(program, cli);
   try {

@@ -46,4 +46,5 @@ function progressLine({ step, done, total, unit, metrics }: Extract<RunEvent, { 
 }
 
 /** Four significant digits, without an exponent where a person would not write one. */
-export const figure = (value: number): string => (Number.isInteger(value) ? String(value) : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? String(Number(value.toPrecision(4))) : value.toExponential(2));
+export const figure = (value: number): string =>
+  Number.isInteger(value) ? String(value) : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6 ? String(Number(value.toPrecision(4))) : value.toExponential(2);

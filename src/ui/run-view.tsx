@@ -41,5 +41,14 @@ function View({ shown, title, message }: { readonly shown: Shown; readonly title
     return () => clearInterval(clock);
   }, []);
   const text = message();
-  return <RunScreen state={shown.state} title={title} nowMs={nowMs} columns={Math.min(process.stdout.columns ?? 80, 120)} rows={process.stdout.rows ?? 24} {...(text ? { message: text } : {})} />;
+  return (
+    <RunScreen
+      state={shown.state}
+      title={title}
+      nowMs={nowMs}
+      columns={Math.min(process.stdout.columns ?? 80, 120)}
+      rows={process.stdout.rows ?? 24}
+      {...(text ? { message: text } : {})}
+    />
+  );
 }

@@ -18,7 +18,19 @@ interface WatchOptions {
 }
 
 /** Starts a run as a process of its own and watches it. The first Ctrl-C asks it to stop, the second leaves it alone. */
-export async function runAndWatch({ project, request, output, json, detach }: { readonly project: Project; readonly request: RunRequest; readonly output: Output; readonly json: boolean; readonly detach: boolean }): Promise<number> {
+export async function runAndWatch({
+  project,
+  request,
+  output,
+  json,
+  detach,
+}: {
+  readonly project: Project;
+  readonly request: RunRequest;
+  readonly output: Output;
+  readonly json: boolean;
+  readonly detach: boolean;
+}): Promise<number> {
   const command = ['edgeforge', ...process.argv.slice(2)].join(' ');
   const started = await startRun({
     root: join(project.folder, '.edgeforge'),

@@ -14,7 +14,10 @@ import type { Network } from '../../src/tasks/task.ts';
 import { buildNetwork } from '../../src/zoo/network.ts';
 
 const detector = (architecture = 'detectnet_v2_resnet10') => buildNetwork({ architecture, labels: ['a', 'b'], height: 64, width: 96, widthMultiplier: 0.5 });
-const image = f32([1, 3, 64, 96], Float32Array.from({ length: 3 * 64 * 96 }, (_, i) => Math.sin(i / 7)));
+const image = f32(
+  [1, 3, 64, 96],
+  Float32Array.from({ length: 3 * 64 * 96 }, (_, i) => Math.sin(i / 7)),
+);
 
 /** Filters whose kernels, norms and biases are zero carry nothing: without them a network must say the same. */
 function silence(network: Network, isSilent: (layer: string, filter: number) => boolean): Network {
@@ -55,13 +58,19 @@ describe('retainedCount', () => {
 
   it('never grows with the threshold and stays within its bounds', () => {
     fc.assert(
-      fc.property(fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 64 }), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 1, max: 16 }), (values, a, b, granularity) => {
-        const importance = Float64Array.from(values);
-        const kept = (threshold: number) => retainedCount(importance, { threshold, minFilters: 4, granularity });
-        expect(kept(Math.max(a, b))).toBeLessThanOrEqual(kept(Math.min(a, b)));
-        expect(kept(a)).toBeGreaterThanOrEqual(Math.min(4, values.length));
-        expect(kept(a) % granularity === 0 || kept(a) === values.length).toBe(true);
-      }),
+      fc.property(
+        fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 64 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.integer({ min: 1, max: 16 }),
+        (values, a, b, granularity) => {
+          const importance = Float64Array.from(values);
+          const kept = (threshold: number) => retainedCount(importance, { threshold, minFilters: 4, granularity });
+          expect(kept(Math.max(a, b))).toBeLessThanOrEqual(kept(Math.min(a, b)));
+          expect(kept(a)).toBeGreaterThanOrEqual(Math.min(4, values.length));
+          expect(kept(a) % granularity === 0 || kept(a) === values.length).toBe(true);
+        },
+      ),
     );
   });
 });
@@ -102,8 +111,8 @@ describe('prune', () => {
   it('follows granularity, minimum and the equalization of residual groups', () => {
     const { network, report } = prune(detector(), pruneSettings.parse({ threshold: 0.95 }));
     for (const layer of report.layers) expect(layer.kept !== undefined || layer.filtersAfter % 8 === 0).toBe(true);
-    const after = (name: string) => report.layers.find(layer => layer.layer === name)?.filtersAfter;
-    expect(after('block_2a_conv_2')).toBe(after('block_2a_conv_shortcut'));
+    const filters = (name: string) => report.layers.find(layer => layer.layer === name)?.filtersAfter;
+    expect(filters('block_2a_conv_2')).toBe(filters('block_2a_conv_shortcut'));
     expect(report.layers.filter(layer => layer.layer.startsWith('output')).map(layer => layer.filtersAfter)).toEqual([8, 2]);
     expect(costOf(network.graph).macs).toBe(report.macsAfter);
   });
@@ -123,7 +132,10 @@ describe('prune', () => {
     expect(report.layers.find(layer => layer.layer === 'left')?.filtersAfter).toBe(2);
     expect(report.layers.find(layer => layer.layer === 'right')?.filtersAfter).toBe(3);
     expect(pruned.graph.initializers.get('head/w')?.dims).toEqual([2, 5, 1, 1]);
-    const x = f32([1, 3, 5, 5], Float32Array.from({ length: 75 }, (_, i) => Math.cos(i)));
+    const x = f32(
+      [1, 3, 5, 5],
+      Float32Array.from({ length: 75 }, (_, i) => Math.cos(i)),
+    );
     const [a, b] = [await outputsOf(network.graph, x), await outputsOf(pruned.graph, x)];
     for (const [name, tensor] of a) (tensor.data as Float32Array).forEach((value, i) => expect(value).toBeCloseTo(b.get(name)?.data[i] as number, 4));
   });
@@ -154,15 +166,30 @@ function depthwiseAndConcat(): Network {
   const x = builder.input('x', 'float32', ['N', 3, 5, 5]);
   const random = (dims: number[], silent: readonly number[] = []) => {
     const inner = dims.slice(1).reduce((a, b) => a * b, 1);
-    return f32(dims, Float32Array.from({ length: (dims[0] as number) * inner }, (_, i) => (silent.includes(Math.floor(i / inner)) ? 0 : 1 + Math.sin(i * 12.9))));
+    return f32(
+      dims,
+      Float32Array.from({ length: (dims[0] as number) * inner }, (_, i) => (silent.includes(Math.floor(i / inner)) ? 0 : 1 + Math.sin(i * 12.9))),
+    );
   };
   const conv = (name: string, input: string, dims: number[], silent: readonly number[], group = 1) =>
-    builder.op('Conv', [input, builder.weight(`${name}/w`, random(dims, silent))], { kernel_shape: ints(dims.slice(2)), group: int(group), ...(dims[2] === 3 ? { pads: ints([1, 1, 1, 1]) } : {}) }, { name, output: name });
+    builder.op(
+      'Conv',
+      [input, builder.weight(`${name}/w`, random(dims, silent))],
+      { kernel_shape: ints(dims.slice(2)), group: int(group), ...(dims[2] === 3 ? { pads: ints([1, 1, 1, 1]) } : {}) },
+      { name, output: name },
+    );
   const left = conv('left', x, [4, 3, 1, 1], [1, 2]);
   const dw = conv('dw', left, [4, 1, 3, 3], [1, 2], 4);
   const right = conv('right', x, [4, 3, 1, 1], [0]);
   const joined = builder.op('Concat', [dw, right], { axis: int(1) }, { name: 'concat', output: 'concat' });
   builder.output(conv('head', joined, [2, 8, 1, 1], []), 'float32', ['N', 2, 5, 5]);
-  const info = { task: 'classification' as const, architecture: 'mixed', labels: ['a', 'b'], input: 'x', outputs: ['head'], preprocess: { scale: 1, offset: [0, 0, 0] as [number, number, number], order: 'rgb' as const, resize: 'stretch' as const } };
+  const info = {
+    task: 'classification' as const,
+    architecture: 'mixed',
+    labels: ['a', 'b'],
+    input: 'x',
+    outputs: ['head'],
+    preprocess: { scale: 1, offset: [0, 0, 0] as [number, number, number], order: 'rgb' as const, resize: 'stretch' as const },
+  };
   return { graph: builder.graph(), info, trainable: [], frozenNorms: [], regularized: [] };
 }

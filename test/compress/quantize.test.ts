@@ -15,7 +15,11 @@ import { f32, type Graph, type Tensor } from '../../src/graph/ir.ts';
 import { buildNetwork } from '../../src/zoo/network.ts';
 
 const graph = removeUnused(foldBatchNorm(buildNetwork({ architecture: 'detectnet_v2_resnet10', labels: ['a', 'b'], height: 64, width: 96, widthMultiplier: 0.5 }).graph));
-const image = (seed: number) => f32([1, 3, 64, 96], Float32Array.from({ length: 3 * 64 * 96 }, (_, i) => 0.5 + 0.5 * Math.sin(i / (5 + seed)) * Math.cos(i * seed)));
+const image = (seed: number) =>
+  f32(
+    [1, 3, 64, 96],
+    Float32Array.from({ length: 3 * 64 * 96 }, (_, i) => 0.5 + 0.5 * Math.sin(i / (5 + seed)) * Math.cos(i * seed)),
+  );
 async function* batches() {
   for (let seed = 1; seed <= 6; seed++) yield new Map([['input_1', image(seed)]]);
 }
@@ -29,7 +33,8 @@ async function outputsOf(model: Graph): Promise<ReadonlyMap<string, Tensor>> {
     await session.close();
   }
 }
-const worst = (a: ReadonlyMap<string, Tensor>, b: ReadonlyMap<string, Tensor>) => Math.min(...[...a].map(([name, tensor]) => sqnr(tensor.data as Float32Array, b.get(name)?.data as Float32Array)));
+const worst = (a: ReadonlyMap<string, Tensor>, b: ReadonlyMap<string, Tensor>) =>
+  Math.min(...[...a].map(([name, tensor]) => sqnr(tensor.data as Float32Array, b.get(name)?.data as Float32Array)));
 
 describe('histograms', () => {
   const histogramOf = (values: readonly number[], limit = Math.max(...values.map(Math.abs))): Histogram => {
@@ -38,7 +43,9 @@ describe('histograms', () => {
     return histogram;
   };
   it('count every value once', () => {
-    fc.assert(fc.property(fc.array(fc.float({ min: -5, max: 5, noNaN: true }), { minLength: 1 }), values => histogramOf(values, 5).counts.reduce((a, b) => a + b, 0) === values.length));
+    fc.assert(
+      fc.property(fc.array(fc.float({ min: -5, max: 5, noNaN: true }), { minLength: 1 }), values => histogramOf(values, 5).counts.reduce((a, b) => a + b, 0) === values.length),
+    );
   });
   it('entropy cuts a far outlier off and leaves a uniform distribution whole', () => {
     const bell = Array.from({ length: 20_000 }, (_, i) => Math.sin(i) + Math.sin(i * 1.7) + Math.sin(i * 2.3));
@@ -64,7 +71,9 @@ describe('weights', () => {
     fc.assert(
       fc.property(fc.array(fc.float({ min: -3, max: 3, noNaN: true }), { minLength: 12, maxLength: 12 }), values => {
         const { values: q, scales } = quantizedKernel(f32([3, 4], values), 0);
-        return values.every((value, i) => Math.abs((q.data[i] as number) * (scales[Math.floor(i / 4)] as number) - Math.fround(value)) <= (scales[Math.floor(i / 4)] as number) * 0.5001);
+        return values.every(
+          (value, i) => Math.abs((q.data[i] as number) * (scales[Math.floor(i / 4)] as number) - Math.fround(value)) <= (scales[Math.floor(i / 4)] as number) * 0.5001,
+        );
       }),
     );
   });
@@ -106,10 +115,12 @@ describe('a calibrated network', () => {
   });
 
   it('is symmetric for TensorRT, and on the same grid with u8 for onnxruntime', () => {
-    const scalesOf = (quantized: Graph) => new Map(quantized.nodes.filter(node => node.type === 'QuantizeLinear').map(node => [node.inputs[0], quantized.initializers.get(node.inputs[1] as string)?.data[0]]));
+    const scalesOf = (quantized: Graph) =>
+      new Map(quantized.nodes.filter(node => node.type === 'QuantizeLinear').map(node => [node.inputs[0], quantized.initializers.get(node.inputs[1] as string)?.data[0]]));
     const [ort, trt] = [quantize(graph, table, { engine: 'onnxruntime' }), quantize(graph, table, { engine: 'tensorrt' })];
     for (const [name, scale] of scalesOf(trt)) expect(scalesOf(ort).get(name)).toBe(scale);
-    for (const node of trt.nodes.filter(each => each.type === 'QuantizeLinear')) expect(trt.initializers.get(node.inputs[2] as string)).toMatchObject({ dataType: 'int8', data: Int8Array.of(0) });
+    for (const node of trt.nodes.filter(each => each.type === 'QuantizeLinear'))
+      expect(trt.initializers.get(node.inputs[2] as string)).toMatchObject({ dataType: 'int8', data: Int8Array.of(0) });
     const relu = ort.nodes.find(node => node.type === 'QuantizeLinear' && node.inputs[0] === 'activation_1');
     expect(ort.initializers.get(relu?.inputs[2] as string)).toMatchObject({ dataType: 'uint8', data: Uint8Array.of(0) });
   });

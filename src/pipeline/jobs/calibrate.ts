@@ -11,7 +11,8 @@ import type { IsolatedContext } from '../isolation.ts';
 import type { TrainingPlan } from '../training-plan.ts';
 
 export interface CalibrateRequest {
-  readonly plan: TrainingPlan;
+  /** How images meet the input, and which classes they show. */
+  readonly plan: Pick<TrainingPlan, 'input' | 'fit' | 'mapping'>;
   readonly onnx: string;
   /** The training images: calibration never sees one that validates. */
   readonly train: string;
@@ -29,9 +30,15 @@ export async function calibrateJob({ plan, onnx, train, recipe, output }: Calibr
   const total = 2 * manifest.samples.length;
   async function* batches() {
     // One image a batch: padding rows would count as activations.
-    for await (const { images } of openBatches({ manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch: 1, last: 'pad', signal })) yield new Map([[info.input, images]]);
+    for await (const { images } of openBatches({ manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch: 1, last: 'pad', signal }))
+      yield new Map([[info.input, images]]);
   }
-  const table = await calibrate(graph, batches, { ...recipe, images: manifest.samples.length }, { signal, onProgress: (images, pass) => send({ done: images + (pass - 1) * manifest.samples.length, total }) });
+  const table = await calibrate(
+    graph,
+    batches,
+    { ...recipe, images: manifest.samples.length },
+    { signal, onProgress: (images, pass) => send({ done: images + (pass - 1) * manifest.samples.length, total }) },
+  );
   await writeFile(output, JSON.stringify(table));
   return { images: manifest.samples.map(sample => sample.id) };
 }

@@ -4,7 +4,7 @@ import { mapClasses } from '../../data/class-map.ts';
 import type { Manifest } from '../../data/sample.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import { f32, type Graph } from '../../graph/ir.ts';
-import { networkInfoOf, type NetworkInfo } from '../../graph/network-info.ts';
+import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
 import type { Annotation, Score } from '../../tasks/task.ts';
 import { predict } from '../../train/predict.ts';
 import type { IsolatedContext } from '../isolation.ts';

@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { digestOf } from '../../core/fingerprint.ts';
 import { openLoader } from '../../data/batches.ts';
 import { mapClasses } from '../../data/class-map.ts';
@@ -6,7 +7,9 @@ import type { Manifest } from '../../data/sample.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import type { Graph } from '../../graph/ir.ts';
 import type { Network, Score } from '../../tasks/task.ts';
+import { readCheckpoint } from '../../train/checkpoint.ts';
 import { type EpochRecord, type FitProgress, fit } from '../../train/fit.ts';
+import { withState } from '../../train/step.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import type { IsolatedContext } from '../isolation.ts';
 import { openTask } from '../task-plan.ts';
@@ -18,13 +21,27 @@ export interface TrainRequest {
   readonly plan: TrainingPlan;
   readonly network: string;
   readonly train: string;
-  readonly validation: string;
+  /** Absent: nothing validates, and the last network is the result. */
+  readonly validation?: string | undefined;
   readonly output: string;
   readonly scratch: string;
   readonly freeze: { readonly freezeBlocks: readonly number[]; readonly freezeBn: boolean; readonly freezeConvs: number };
   readonly threads?: number;
+  /** TLT's periodic networks: every so many epochs `<prefix><epoch>.onnx`, written before the epoch's message. */
+  readonly checkpoints?: CheckpointFiles;
 }
-export type TrainMessage = { readonly kind: 'progress'; readonly progress: FitProgress } | { readonly kind: 'epoch'; readonly record: EpochRecord } | { readonly kind: 'note'; readonly note: string };
+export interface CheckpointFiles {
+  readonly prefix: string;
+  readonly digits: number;
+  readonly every: number;
+}
+/** The file of one epoch, or undefined where that epoch is not kept. */
+export const checkpointFile = ({ prefix, digits, every }: CheckpointFiles, epoch: number): string | undefined =>
+  epoch > 0 && every > 0 && epoch % every === 0 ? `${prefix}${String(epoch).padStart(digits, '0')}.onnx` : undefined;
+export type TrainMessage =
+  | { readonly kind: 'progress'; readonly progress: FitProgress }
+  | { readonly kind: 'epoch'; readonly record: EpochRecord }
+  | { readonly kind: 'note'; readonly note: string };
 export interface TrainingLog {
   readonly history: readonly EpochRecord[];
   readonly best: { readonly epoch: number; readonly value: number } | undefined;
@@ -35,8 +52,8 @@ export interface TrainingLog {
 export async function trainJob(request: TrainRequest, { send, signal }: IsolatedContext): Promise<TrainingLog> {
   const { plan } = request;
   const network = networkOf(readOnnx(await readFile(request.network)), { ...request.freeze, freezeBlocks: [...request.freeze.freezeBlocks] });
-  const [train, validation] = await Promise.all([request.train, request.validation].map(async file => JSON.parse(await readFile(file, 'utf8')) as Manifest));
-  if (!train || !validation) throw new Error('unreachable');
+  const train = await readManifest(request.train);
+  const validation = request.validation === undefined ? undefined : await readManifest(request.validation);
   const note = (text: string) => send({ kind: 'note', note: text } satisfies TrainMessage);
   const task = openTask(plan.task, network.info.labels);
   const classes = mapClasses(train, { targets: network.info.labels, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
@@ -56,7 +73,7 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
     signal,
     onNote: note,
   });
-  const score = (graph: Graph): Promise<Score> => scoreNetwork({ graph, plan, manifest: validation, signal });
+  const validate = validation && ((graph: Graph): Promise<Score> => scoreNetwork({ graph, plan, manifest: validation, signal }));
   const result = await fit({
     network,
     task,
@@ -68,7 +85,7 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
     schedule: plan.schedule,
     regularizer: plan.regularizer,
     multiplier: rates(network, plan.backboneRate),
-    validate: score,
+    ...(validate ? { validate } : {}),
     validateAt: epoch => epoch >= plan.validation.first && (epoch - plan.validation.first) % plan.validation.period === 0,
     folder: request.scratch,
     resume: true,
@@ -76,12 +93,24 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
     signal,
     ...(request.threads === undefined ? {} : { threads: request.threads }),
     onProgress: progress => send({ kind: 'progress', progress } satisfies TrainMessage),
-    onEpoch: record => send({ kind: 'epoch', record } satisfies TrainMessage),
+    onEpoch: async record => {
+      await keepEpoch(request, network, record.epoch);
+      send({ kind: 'epoch', record } satisfies TrainMessage);
+    },
     onNote: note,
   });
   const kept = result.best?.network ?? result.network;
   await writeFile(request.output, writeOnnx(kept.graph));
   return { history: result.history, best: result.best && { epoch: result.best.epoch, value: result.best.value }, resumedFrom: result.resumedFrom };
+}
+
+const readManifest = async (file: string): Promise<Manifest> => JSON.parse(await readFile(file, 'utf8')) as Manifest;
+
+/** Writes the network of a finished epoch where the request asks for it; fit has just put its weights into last.ckpt. */
+async function keepEpoch({ checkpoints, scratch }: TrainRequest, network: Network, epoch: number): Promise<void> {
+  const file = checkpoints && checkpointFile(checkpoints, epoch);
+  const last = file === undefined ? undefined : await readCheckpoint(join(scratch, 'last.ckpt'));
+  if (file !== undefined && last) await writeFile(file, writeOnnx(withState(network, last.tensors)));
 }
 
 /** Learning-rate factors: the head learns at the full rate, the backbone at its share. */

@@ -6,6 +6,7 @@ import { defineStep } from '../../core/recipe.ts';
 import type { NamedTensors, Score } from '../../tasks/task.ts';
 import { openTask, taskPlanSchema } from '../task-plan.ts';
 import { readTensorFolder, readTensorIndex } from '../tensor-folder.ts';
+import { thisCpu } from '../this-machine.ts';
 
 /** How well one artifact does on the device that runs it, and how far it is from FP32 there. */
 export interface DeviceScore {
@@ -21,6 +22,7 @@ export interface DeviceScore {
 export const accuracyStep = defineStep({
   name: 'accuracy',
   version: 1,
+  exclusive: () => [thisCpu],
   config: z.strictObject({ task: taskPlanSchema, precisions: z.array(z.enum(['fp32', 'fp16', 'int8'])) }),
   inputs: { images: 'tensors', outputs: 'tensors[]' },
   outputs: { scores: 'score' },

@@ -13,6 +13,7 @@ import type { Manifest } from '../../data/sample.ts';
 import { type Split, splitManifest } from '../../data/split.ts';
 import { drawScenes } from '../../data/synth.ts';
 import { validateDataset, validationRows } from '../../data/validate.ts';
+import { thisCpu } from '../this-machine.ts';
 
 const sceneSchema = z.strictObject({ train: z.int(), validation: z.int(), width: z.int(), height: z.int(), seed: z.int() });
 const foldersSchema = z.strictObject({ train: z.string(), val: z.string() });
@@ -21,6 +22,7 @@ const foldersSchema = z.strictObject({ train: z.string(), val: z.string() });
 export const scenesStep = defineStep({
   name: 'scenes',
   version: 1,
+  exclusive: () => [thisCpu],
   config: sceneSchema,
   inputs: {},
   outputs: { images: 'images' },
@@ -28,7 +30,14 @@ export const scenesStep = defineStep({
     const total = train + validation;
     await drawScenes({ ...size, seed, count: train, folder: join(outputs.images, 'train'), signal, onProgress: done => progress(done, total, {}, 'scenes') });
     // Another seed, so that no scene of training can come back in validation.
-    await drawScenes({ ...size, seed: seed + 1_000_003, count: validation, folder: join(outputs.images, 'val'), signal, onProgress: done => progress(train + done, total, {}, 'scenes') });
+    await drawScenes({
+      ...size,
+      seed: seed + 1_000_003,
+      count: validation,
+      folder: join(outputs.images, 'val'),
+      signal,
+      onProgress: done => progress(train + done, total, {}, 'scenes'),
+    });
   },
 });
 
@@ -37,6 +46,7 @@ export function dataSteps(cache: StatCache) {
   const dataset = defineStep({
     name: 'dataset',
     version: 1,
+    exclusive: () => [thisCpu],
     config: z.strictObject({
       format: z.enum(['kitti', 'voc', 'coco', 'folders']),
       path: z.string().optional(),
@@ -56,8 +66,11 @@ export function dataSteps(cache: StatCache) {
       const report = await validateDataset(split.train, { input: config.input, decode: true, signal, onProgress: (done, total) => progress(done, total, {}, 'images') });
       for (const [what, count, more] of validationRows(report)) log('info', `${what}: ${count} ${more}`.trim());
       const corrupt = report.problems.find(problem => problem.kind === 'corrupt-image');
-      if (corrupt) throw new EdgeError('image-corrupt', `${corrupt.file}: ${corrupt.detail}`, { hint: 'Replace or remove the file, and its label with it.', where: { file: corrupt.file } });
-      for (const kind of ['degenerate-box', 'outside-box'] as const) if (report.counts[kind] > 0) note(`${report.counts[kind]} boxes are ${kind === 'degenerate-box' ? 'without area and left out' : 'partly outside their image and clipped'}.`);
+      if (corrupt)
+        throw new EdgeError('image-corrupt', `${corrupt.file}: ${corrupt.detail}`, { hint: 'Replace or remove the file, and its label with it.', where: { file: corrupt.file } });
+      for (const kind of ['degenerate-box', 'outside-box'] as const)
+        if (report.counts[kind] > 0)
+          note(`${report.counts[kind]} boxes are ${kind === 'degenerate-box' ? 'without area and left out' : 'partly outside their image and clipped'}.`);
       await writeFile(outputs.train, JSON.stringify(split.train));
       await writeFile(outputs.validation, JSON.stringify(split.validation));
       await writeFile(outputs.report, JSON.stringify(report));
@@ -67,6 +80,7 @@ export function dataSteps(cache: StatCache) {
   const convert = defineStep({
     name: 'convert',
     version: 1,
+    exclusive: () => [thisCpu],
     config: z.strictObject({ path: z.string().optional(), content: z.string().optional(), validation: z.union([z.number(), foldersSchema]), extension: z.string() }),
     inputs: { images: 'images?' },
     outputs: { records: 'tfrecords' },
@@ -74,7 +88,10 @@ export function dataSteps(cache: StatCache) {
     async run({ config, inputs, outputs, signal, progress, log }) {
       const root = inputs.images ?? (config.path as string);
       await mkdir(outputs.records, { recursive: true });
-      const parts = typeof config.validation === 'number' ? [{ folder: root, name: 'kitti', valSplit: 100 * config.validation }] : Object.entries(config.validation).map(([name, folder]) => ({ folder: join(root, folder), name, valSplit: 0 }));
+      const parts =
+        typeof config.validation === 'number'
+          ? [{ folder: root, name: 'kitti', valSplit: 100 * config.validation }]
+          : Object.entries(config.validation).map(([name, folder]) => ({ folder: join(root, folder), name, valSplit: 0 }));
       for (const { folder, name, valSplit } of parts) {
         const dirs = await kittiFolders(folder);
         const report = await convertKitti(
@@ -89,7 +106,11 @@ export function dataSteps(cache: StatCache) {
   return { dataset, convert };
 }
 
-async function importSplit(root: string, config: { readonly format: string; readonly validation: number | z.output<typeof foldersSchema>; readonly split: string; readonly seed: number }, cache: StatCache): Promise<Split> {
+async function importSplit(
+  root: string,
+  config: { readonly format: string; readonly validation: number | z.output<typeof foldersSchema>; readonly split: string; readonly seed: number },
+  cache: StatCache,
+): Promise<Split> {
   const options = { digest: (path: string) => cache.digestOf(path) };
   const load = (path: string): Promise<Manifest> => {
     switch (config.format) {
@@ -105,5 +126,8 @@ async function importSplit(root: string, config: { readonly format: string; read
   };
   if (typeof config.validation !== 'number') return { train: await load(join(root, config.validation.train)), validation: await load(join(root, config.validation.val)) };
   const whole = await load(root);
-  return splitManifest(whole, config.split === 'tlt' ? { kind: 'tlt-random', valSplitPercent: 100 * config.validation } : { kind: 'stratified', fraction: config.validation, seed: config.seed });
+  return splitManifest(
+    whole,
+    config.split === 'tlt' ? { kind: 'tlt-random', valSplitPercent: 100 * config.validation } : { kind: 'stratified', fraction: config.validation, seed: config.seed },
+  );
 }

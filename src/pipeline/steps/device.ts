@@ -23,7 +23,7 @@ export type DeviceIdentity = z.infer<typeof identitySchema>;
 
 const identityOf = ({ name: _, machine: __, ...identity }: DeviceIdentity) => identity;
 /** One thing at a time on a device; and nothing is measured while this machine trains, where the device is this machine. */
-const resourcesOf = ({ device, machine }: DeviceIdentity): string[] => [`device:${device}`, ...(machine === undefined ? [] : [`cpu:${machine}`])];
+const resourcesOf = ({ device, machine }: DeviceIdentity): string[] => [`device:${device}`, ...(machine === undefined ? [] : [machine])];
 
 /** The steps that work on devices, over one pool of connections. */
 export function deviceSteps(pool: DevicePool) {
@@ -56,7 +56,7 @@ export function deviceSteps(pool: DevicePool) {
         threads: config.threads,
         ...(calibration && digests.cache ? { calibration: { path: calibration.path, digest: digests.cache } } : {}),
       };
-      const passport = await buildEngine(device, spec, { signal, onProgress: ({ done, total, message }) => (progress(done, total, {}, 'stages'), log('info', message)) });
+      const passport = await buildEngine(device, spec, { signal, onProgress: told('stages', progress, log) });
       for (const text of passport.notes) note(text);
       await writeFile(outputs.passport, JSON.stringify(passport));
     },
@@ -85,7 +85,7 @@ export function deviceSteps(pool: DevicePool) {
       const entries = passports.map(passport => ({ passport, protocol: { ...config.protocol, batch: passport.batch } }));
       const measurements: readonly Measurement[] = await benchEngines(device, entries, {
         signal,
-        onProgress: ({ done, total, message }) => (progress(done, total, {}, 'rounds'), log('info', message)),
+        onProgress: told('rounds', progress, log),
       });
       await writeFile(outputs.measurements, JSON.stringify(measurements));
     },
@@ -111,6 +111,16 @@ export function deviceSteps(pool: DevicePool) {
     },
   });
   return { build, benchmark, infer };
+}
+
+/** Progress from a device as a step's own; a stage that stays the same is told once. */
+function told(unit: string, progress: (done: number, total: number, metrics?: Readonly<Record<string, number>>, unit?: string) => void, log: (level: 'info', message: string) => void) {
+  let last = '';
+  return ({ done, total, message }: { readonly done: number; readonly total: number; readonly message: string }) => {
+    progress(done, total, {}, unit);
+    if (message !== last) log('info', message);
+    last = message;
+  };
 }
 
 const readPassport = async (path: string): Promise<Passport> => JSON.parse(await readFile(path, 'utf8')) as Passport;

@@ -1,17 +1,19 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { defineStep } from '../../core/recipe.ts';
 import { type RangeTable, rangeTableSchema } from '../../compress/calibrate.ts';
 import { toFloat16 } from '../../compress/half.ts';
 import { quantize } from '../../compress/quantize.ts';
+import { defineStep } from '../../core/recipe.ts';
 import { cacheFor } from '../../formats/calibration-cache.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import { atLowestCost } from '../exported.ts';
+import { thisCpu } from '../this-machine.ts';
 
 /** The trained network as it leaves the house: norms and constants folded, in FP32 and FP16. */
 export const exportStep = defineStep({
   name: 'export',
   version: 1,
+  exclusive: () => [thisCpu],
   config: z.strictObject({}),
   inputs: { network: 'network' },
   outputs: { fp32: 'onnx', fp16: 'onnx' },
@@ -26,6 +28,7 @@ export const exportStep = defineStep({
 export const quantizeStep = defineStep({
   name: 'quantize',
   version: 1,
+  exclusive: () => [thisCpu],
   config: z.strictObject({ tensorrt: z.string().default('8.6.1') }),
   inputs: { onnx: 'onnx', ranges: 'ranges' },
   outputs: { onnxruntime: 'onnx', tensorrt: 'onnx', cache: 'calibration-cache' },
@@ -34,6 +37,12 @@ export const quantizeStep = defineStep({
     const ranges: RangeTable = rangeTableSchema.parse(JSON.parse(await readFile(inputs.ranges, 'utf8')));
     await writeFile(outputs.onnxruntime, writeOnnx(quantize(graph, ranges, { engine: 'onnxruntime' })));
     await writeFile(outputs.tensorrt, writeOnnx(quantize(graph, ranges, { engine: 'tensorrt' })));
-    await writeFile(outputs.cache, cacheFor(new Map(ranges.ranges.map(range => [range.name, range])), { tensorrt: config.tensorrt, algorithm: ranges.recipe.algorithm === 'minmax' ? 'MinMaxCalibration' : 'EntropyCalibration2' }));
+    await writeFile(
+      outputs.cache,
+      cacheFor(new Map(ranges.ranges.map(range => [range.name, range])), {
+        tensorrt: config.tensorrt,
+        algorithm: ranges.recipe.algorithm === 'minmax' ? 'MinMaxCalibration' : 'EntropyCalibration2',
+      }),
+    );
   },
 });

@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { calibrationRecipe } from '../../compress/calibrate.ts';
-import { defineStep } from '../../core/recipe.ts';
 import { siblingModule } from '../../core/package-root.ts';
+import { defineStep } from '../../core/recipe.ts';
 import type { Manifest } from '../../data/sample.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import type { Score } from '../../tasks/task.ts';
@@ -13,23 +13,27 @@ import { isolated } from '../isolation.ts';
 import type { CalibrateRequest } from '../jobs/calibrate.ts';
 import type { EvaluateRequest, TensorsRequest } from '../jobs/evaluate.ts';
 import type { TrainingLog, TrainMessage, TrainRequest } from '../jobs/train.ts';
+import { thisCpu } from '../this-machine.ts';
 import { trainingPlanSchema } from '../training-plan.ts';
 
-const machine = z.string();
 const job = (name: string): string => siblingModule(import.meta.url, `../jobs/${name}`);
-/** One training, evaluation or calibration at a time, and none while this machine measures. */
-const cpu = ({ machine: id }: { readonly machine: string }): string[] => [`cpu:${id}`];
+const cpu = () => [thisCpu];
 
 /** The network before its first step: from the zoo, or an ONNX classifier as the backbone; pretrained weights by name. Labels of a classifier are its data's. */
 export const initializeStep = defineStep({
   name: 'initialize',
   version: 1,
   config: z.discriminatedUnion('from', [
-    z.strictObject({ from: z.literal('zoo'), settings: networkSettingsSchema.partial({ labels: true }), pretrained: z.strictObject({ path: z.string(), digest: z.string() }).optional() }),
+    z.strictObject({
+      from: z.literal('zoo'),
+      settings: networkSettingsSchema.partial({ labels: true }),
+      pretrained: z.strictObject({ path: z.string(), digest: z.string() }).optional(),
+    }),
     z.strictObject({ from: z.literal('onnx'), settings: backboneSettingsSchema.partial({ labels: true }), source: z.strictObject({ path: z.string(), digest: z.string() }) }),
   ]),
   inputs: { train: 'dataset' },
   outputs: { network: 'network' },
+  exclusive: cpu,
   identity: config => (config.from === 'zoo' ? { ...config, pretrained: config.pretrained?.digest } : { ...config, source: config.source.digest }),
   async run({ config, inputs, outputs, log, note }) {
     const { classes } = JSON.parse(await readFile(inputs.train, 'utf8')) as Manifest;
@@ -53,10 +57,9 @@ export const initializeStep = defineStep({
 export const trainStep = defineStep({
   name: 'train',
   version: 1,
-  config: z.strictObject({ machine, plan: trainingPlanSchema, freeze: z.strictObject({ freezeBlocks: z.array(z.int()), freezeBn: z.boolean(), freezeConvs: z.int() }) }),
+  config: z.strictObject({ plan: trainingPlanSchema, freeze: z.strictObject({ freezeBlocks: z.array(z.int()), freezeBn: z.boolean(), freezeConvs: z.int() }) }),
   inputs: { network: 'network', train: 'dataset', validation: 'dataset' },
   outputs: { network: 'network', log: 'training-log' },
-  identity: ({ machine: _, ...rest }) => rest,
   exclusive: cpu,
   async run({ config: { plan, freeze }, inputs, outputs, scratch, signal, progress, log, note }) {
     const request: TrainRequest = { plan, freeze, ...inputs, output: outputs.network, scratch };
@@ -68,7 +71,10 @@ export const trainStep = defineStep({
         return progress((epoch - 1) * steps + step, epochs * steps, { loss, lr: learningRate, 'img/s': imagesPerSecond, epoch }, 'steps');
       }
       const { epoch, loss, validation } = message.record;
-      log('info', `epoch ${epoch}/${plan.epochs}${loss === undefined ? '' : `: loss ${loss.toPrecision(4)}`}${validation ? `, ${validation.metric} ${validation.value.toFixed(4)} (n ${validation.n})` : ''}`);
+      log(
+        'info',
+        `epoch ${epoch}/${plan.epochs}${loss === undefined ? '' : `: loss ${loss.toPrecision(4)}`}${validation ? `, ${validation.metric} ${validation.value.toFixed(4)} (n ${validation.n})` : ''}`,
+      );
     };
     const result = await isolated<TrainingLog>(job('train'), 'trainJob', request, { signal, onMessage });
     if (result.resumedFrom !== undefined) log('info', `resumed after epoch ${result.resumedFrom}`);
@@ -80,15 +86,18 @@ export const trainStep = defineStep({
 export const evaluateStep = defineStep({
   name: 'evaluate',
   version: 1,
-  config: z.strictObject({ machine, plan: trainingPlanSchema }),
+  config: z.strictObject({ plan: trainingPlanSchema }),
   inputs: { network: 'network', validation: 'dataset' },
   outputs: { score: 'score' },
-  identity: ({ machine: _, plan: { task, input, fit, mapping } }) => ({ task, input, fit, mapping }),
+  identity: ({ plan: { task, input, fit, mapping } }) => ({ task, input, fit, mapping }),
   exclusive: cpu,
   async run({ config, inputs, outputs, signal, progress, log }) {
     const request: EvaluateRequest = { plan: config.plan, ...inputs };
     const score = await isolated<Score>(job('evaluate'), 'evaluateJob', request, { signal, onMessage: counted(progress) });
-    log('info', `${score.metric} ${score.value.toFixed(4)} on ${score.n} images (${score.decisions} decisions): ${score.perClass.map(row => `${row.label} ${row.value.toFixed(3)}`).join(', ')}`);
+    log(
+      'info',
+      `${score.metric} ${score.value.toFixed(4)} on ${score.n} images (${score.decisions} decisions): ${score.perClass.map(row => `${row.label} ${row.value.toFixed(3)}`).join(', ')}`,
+    );
     await writeFile(outputs.score, JSON.stringify(score));
   },
 });
@@ -97,7 +106,7 @@ export const evaluateStep = defineStep({
 export const calibrateStep = defineStep({
   name: 'calibrate',
   version: 1,
-  config: z.strictObject({ machine, plan: trainingPlanSchema, recipe: calibrationRecipe }),
+  config: z.strictObject({ plan: trainingPlanSchema, recipe: calibrationRecipe }),
   inputs: { onnx: 'onnx', train: 'dataset' },
   outputs: { ranges: 'ranges' },
   identity: ({ plan: { input, fit }, recipe }) => ({ input, fit, recipe }),
@@ -117,6 +126,7 @@ export const tensorsStep = defineStep({
   inputs: { network: 'network', validation: 'dataset' },
   outputs: { tensors: 'tensors' },
   identity: ({ plan: { input, fit, mapping, task }, images }) => ({ input, fit, mapping, task: task.name, images }),
+  exclusive: cpu,
   async run({ config, inputs, outputs, signal, progress }) {
     const request: TensorsRequest = { ...config, ...inputs, output: outputs.tensors };
     await isolated(job('evaluate'), 'tensorsJob', request, { signal, onMessage: counted(progress) });

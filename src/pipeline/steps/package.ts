@@ -7,14 +7,16 @@ import { defineStep } from '../../core/recipe.ts';
 import { deepstreamAppText } from '../../formats/deepstream-app.ts';
 import { deepstreamVersions } from '../../formats/deepstream-version.ts';
 import { encodeEtlt } from '../../formats/etlt.ts';
-import { deepstreamLabels, nvinferText, type NvinferSettings } from '../../formats/nvinfer.ts';
+import { deepstreamLabels, type NvinferSettings, nvinferText } from '../../formats/nvinfer.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
+import { thisCpu } from '../this-machine.ts';
 
 /** The model as its users want it: ONNX (FP32 and Q/DQ), cache, labels, DeepStream configs, and .etlt where a key is named. */
 export const packageStep = defineStep({
   name: 'package',
   version: 1,
+  exclusive: () => [thisCpu],
   config: z.strictObject({ name: z.string(), deepstream: z.enum(deepstreamVersions), threshold: z.number(), keyFile: z.string().optional(), keyDigest: z.string().optional() }),
   inputs: { fp32: 'onnx', qdq: 'onnx?', cache: 'calibration-cache?' },
   outputs: { bundle: 'deepstream' },
@@ -26,7 +28,7 @@ export const packageStep = defineStep({
     const bytes = await readFile(inputs.fp32);
     const graph = readOnnx(bytes);
     const info = networkInfoOf(graph) as NetworkInfo;
-    const [, channels, height, width] = graph.inputs[0]?.type.dims as number[];
+    const [, channels, height, width] = (graph.inputs[0]?.type.dims ?? []) as number[];
     await copyFile(inputs.fp32, file('.onnx'));
     if (inputs.qdq) await copyFile(inputs.qdq, file('.qdq.onnx'));
     if (inputs.cache) await copyFile(inputs.cache, file('.cal'));
@@ -44,7 +46,14 @@ export const packageStep = defineStep({
       };
       await writeFile(join(outputs.bundle, `nvinfer_${precision}.txt`), nvinferText(settings));
       // A classifier alone takes whole frames, so it can stand as the primary of a test app.
-      const app = { deepstream, sources: ['file:///opt/nvidia/deepstream/deepstream/samples/streams/sample_720p.mp4'], primary: { config: `nvinfer_${precision}.txt` }, frame: { width: 1280, height: 720 }, sink: 'fake' as const, benchmark: true };
+      const app = {
+        deepstream,
+        sources: ['file:///opt/nvidia/deepstream/deepstream/samples/streams/sample_720p.mp4'],
+        primary: { config: `nvinfer_${precision}.txt` },
+        frame: { width: 1280, height: 720 },
+        sink: 'fake' as const,
+        benchmark: true,
+      };
       await writeFile(join(outputs.bundle, `deepstream_app_${precision}.txt`), deepstreamAppText(app));
     }
     if (info.preprocess.resize === 'letterbox') note('DeepStream keeps the aspect ratio with maintain-aspect-ratio=1, as this network was trained.');
@@ -53,9 +62,11 @@ export const packageStep = defineStep({
 
 /** The key's first line. A step never shows it. */
 async function readKey(file: string): Promise<string> {
-  const text = process.env.EDGEFORGE_KEY ?? (await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new EdgeError('key-missing', `The key file ${file} cannot be read.`, { hint: 'Write the key into it (chmod 600), or set EDGEFORGE_KEY.', where: { file }, cause });
-  }));
+  const text =
+    process.env.EDGEFORGE_KEY ??
+    (await readFile(file, 'utf8').catch((cause: unknown) => {
+      throw new EdgeError('key-missing', `The key file ${file} cannot be read.`, { hint: 'Write the key into it (chmod 600), or set EDGEFORGE_KEY.', where: { file }, cause });
+    }));
   const key = text.split(/\r?\n/)[0] as string;
   if (key === '') throw new EdgeError('key-missing', `The key file ${file} is empty.`, { hint: 'Write the key into its first line.', where: { file } });
   return key;

@@ -17,6 +17,7 @@ import type { Score } from '../../tasks/task.ts';
 import type { TrainingLog } from '../jobs/train.ts';
 import { reportImages } from '../report-images.ts';
 import { taskPlanSchema } from '../task-plan.ts';
+import { thisCpu } from '../this-machine.ts';
 import type { DeviceScore } from './accuracy.ts';
 
 const lineSchema = z.strictObject({ network: z.enum(['baseline', 'results']), batch: z.int(), precision: z.enum(['fp32', 'fp16', 'int8']) });
@@ -25,6 +26,7 @@ const lineSchema = z.strictObject({ network: z.enum(['baseline', 'results']), ba
 export const reportStep = defineStep({
   name: 'report',
   version: 1,
+  exclusive: () => [thisCpu],
   config: z.strictObject({
     project: z.string(),
     device: z.looseObject({ name: z.string() }),
@@ -54,7 +56,11 @@ export const reportStep = defineStep({
     const scores = (await Promise.all(inputs.scores.map(path => json<readonly DeviceScore[]>(path)))).flat();
     const rows = config.lines.map((line, i) => ({ line, row: rowOf(measurements[i] as Measurement, passports[i] as Passport, scores[i]) }));
     const gate = { ...config.gate, minDecisions };
-    const of = (network: 'baseline' | 'results') => judgeRows(rows.filter(({ line }) => line.network === network).map(({ row }) => row), gate);
+    const of = (network: 'baseline' | 'results') =>
+      judgeRows(
+        rows.filter(({ line }) => line.network === network).map(({ row }) => row),
+        gate,
+      );
     const graph = readOnnx(await readFile(inputs.model));
     const cost = costOf(graph);
     const info = networkInfoOf(graph);
@@ -72,7 +78,10 @@ export const reportStep = defineStep({
       ...(prune && inputs.pruneScore ? { pruning: pruningOf(prune, trained, await json<Score>(inputs.pruneScore)) } : {}),
       baseline: of('baseline'),
       results: of('results'),
-      artifacts: [{ name: 'model.onnx', digest: digests.model, bytes: (await stat(inputs.model)).size }, ...passports.map(({ engine }) => ({ name: engine.path.split('/').at(-1) as string, digest: engine.digest as Digest, bytes: engine.bytes }))],
+      artifacts: [
+        { name: 'model.onnx', digest: digests.model, bytes: (await stat(inputs.model)).size },
+        ...passports.map(({ engine }) => ({ name: engine.path.split('/').at(-1) as string, digest: engine.digest as Digest, bytes: engine.bytes })),
+      ],
       project: { name: config.project },
       gate,
       images: await reportImages(inputs.images, inputs.outputs, config.task, info),
@@ -123,7 +132,7 @@ function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore 
     sizeBytes: passport.engine.bytes,
     buildSeconds: passport.buildSeconds,
     ...(score ? { accuracy: { metric: score.score.metric, value: score.score.value, n: score.score.n, decisions: score.score.decisions } } : {}),
-    ...(score?.agreement ? { agreement: { share: score.agreement.equal, n: score.agreement.n } } : {}),
+    ...(score?.agreement ? { agreement: { share: score.agreement.n === 0 ? 1 : score.agreement.equal / score.agreement.n, n: score.agreement.n } } : {}),
     ...(score?.sqnrDb === undefined ? {} : { sqnrDb: score.sqnrDb }),
     ...(upcast ? { computes: 'fp32 (upcast from fp16)' } : {}),
   };
@@ -137,7 +146,12 @@ function stageOf(stage: 'train' | 'retrain', { history }: TrainingLog, score: Sc
     value: score.value,
     n: score.n,
     decisions: score.decisions,
-    curve: history.map(({ epoch, loss, learningRate, validation }) => ({ epoch, learningRate, ...(loss === undefined ? {} : { loss }), ...(validation ? { validation: validation.value } : {}) })),
+    curve: history.map(({ epoch, loss, learningRate, validation }) => ({
+      epoch,
+      learningRate,
+      ...(loss === undefined ? {} : { loss }),
+      ...(validation ? { validation: validation.value } : {}),
+    })),
   };
 }
 
@@ -150,4 +164,3 @@ const pruningOf = ({ macsBefore, macsAfter, parametersBefore, parametersAfter, l
   accuracyAfter: after.value,
   layers: layers.map(layer => ({ name: layer.layer, before: layer.filtersBefore, after: layer.filtersAfter })),
 });
-

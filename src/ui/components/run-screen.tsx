@@ -50,7 +50,7 @@ function StepList({ state, nowMs, columns, rows }: { readonly state: RunState; r
           <Text color={colours[step.status]}>{marks[step.status]}</Text> {name.padEnd(width)} {detail(step, nowMs, columns - width - 4)}
         </Text>
       ))}
-      {hidden > 0 && <Text dimColor>  … {hidden} more</Text>}
+      {hidden > 0 && <Text dimColor> … {hidden} more</Text>}
     </Box>
   );
 }
@@ -84,7 +84,9 @@ function Curve({ name, step, columns }: { readonly name: string; readonly step: 
   const lines = brailleCurve(values, Math.max(10, Math.min(60, columns - 14)), 4);
   return (
     <Box flexDirection="column">
-      <Text dimColor>{name}: loss, {values.length} points</Text>
+      <Text dimColor>
+        {name}: loss, {values.length} points
+      </Text>
       {lines.map((line, row) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: rows of a picture have no other name
         <Text key={row}>
@@ -96,7 +98,10 @@ function Curve({ name, step, columns }: { readonly name: string; readonly step: 
 }
 
 function Log({ state, rows }: { readonly state: RunState; readonly rows: number }) {
-  const lines = [...state.steps].flatMap(([step, { logs }]) => logs.map(line => ({ step, ...line }))).sort((a, b) => (a.time < b.time ? -1 : 1)).slice(-rows);
+  const lines = [...state.steps]
+    .flatMap(([step, { logs }]) => logs.map(line => ({ step, ...line })))
+    .sort((a, b) => (a.time < b.time ? -1 : 1))
+    .slice(-rows);
   return (
     <Box flexDirection="column">
       {lines.map(line => (
@@ -111,11 +116,16 @@ function Log({ state, rows }: { readonly state: RunState; readonly rows: number 
 function Ending({ state, message }: { readonly state: RunState; readonly message: string | undefined }) {
   return (
     <Box flexDirection="column">
-      {state.result && notesOf(state).map(({ step, note }) => <Text key={step + note} color="yellow">note: {step}: {note}</Text>)}
+      {state.result &&
+        notesOf(state).map(({ step, note }) => (
+          <Text key={step + note} color="yellow">
+            note: {step}: {note}
+          </Text>
+        ))}
       {[...failuresOf(state), ...(state.result?.error ? [{ step: 'run', ...state.result.error }] : [])].map(failure => (
         <Text key={failure.step} color="red">
           ✘ {failure.step} ({failure.code}): {failure.message}
-          {'\n'}  mend: {failure.hint}
+          {'\n'} mend: {failure.hint}
         </Text>
       ))}
       {state.result ? (

@@ -20,7 +20,11 @@ interface BuildOptions {
 /** run, deploy, benchmark, plan, watch, runs: the verbs over a project's recipe. */
 export function addBuildVerbs(program: Command, cli: Cli): void {
   const verb = (name: string, description: string) =>
-    program.command(name).description(description).option('--project <dir>', 'the project (default: the nearest edgeforge.yaml upwards)').option('--json', 'print events as NDJSON');
+    program
+      .command(name)
+      .description(description)
+      .option('--project <dir>', 'the project (default: the nearest edgeforge.yaml upwards)')
+      .option('--json', 'print events as NDJSON');
   const go = (options: BuildOptions, request: Omit<RunRequest, 'project'>) => {
     const project = openProject({ folder: options.project });
     return runAndWatch({ project, request: { ...request, project: project.folder }, output: cli.output, json: options.json === true, detach: options.detach === true });

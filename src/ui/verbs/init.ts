@@ -1,5 +1,5 @@
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EdgeError } from '../../core/errors.ts';
@@ -19,7 +19,11 @@ const templates = {
 export function addInitVerbs(program: Command, cli: Cli): void {
   program
     .command('init [dir]')
-    .description(`make a project; templates: ${Object.entries(templates).map(([name, text]) => `${name} (${text})`).join('; ')}`)
+    .description(
+      `make a project; templates: ${Object.entries(templates)
+        .map(([name, text]) => `${name} (${text})`)
+        .join('; ')}`,
+    )
     .option('--template <name>', 'which one', 'scenes')
     .action(
       cli.does(async (folder: string | undefined, { template }: { template: string }) => {
@@ -38,7 +42,8 @@ export function addInitVerbs(program: Command, cli: Cli): void {
         if (!existsSync(join(folder, projectFileName))) await makeProject(folder, 'scenes');
         const project = openProject({ folder });
         const code = await runAndWatch({ project, request: { project: folder }, output: cli.output, json: json === true, detach: false });
-        if (!json && code === 0) cli.output.out(`The project stays in ${relative(process.cwd(), folder) || '.'}: try npx edgeforge report --project .demo, or run the demo again: nothing is done twice.`);
+        if (!json && code === 0)
+          cli.output.out(`The project stays in ${relative(process.cwd(), folder) || '.'}: try npx edgeforge report --project .demo, or run the demo again: nothing is done twice.`);
         return code;
       }),
     );

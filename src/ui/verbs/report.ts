@@ -25,7 +25,9 @@ export function addReportVerbs(program: Command, cli: Cli): void {
       const { folder, settings } = openProject({ folder: options.project });
       const names = device ? [device] : Object.keys(settings.devices);
       const found = await Promise.all(names.map(async name => ({ name, path: join(folder, '.edgeforge', 'out', `report-${name}`) })));
-      const reports = await Promise.all(found.map(async ({ path }) => parseReport(await readFile(join(path, 'report.json'), 'utf8').catch((cause: unknown) => missing(path, cause)))));
+      const reports = await Promise.all(
+        found.map(async ({ path }) => parseReport(await readFile(join(path, 'report.json'), 'utf8').catch((cause: unknown) => missing(path, cause)))),
+      );
       if (options.json) cli.output.out(JSON.stringify(reports.length === 1 ? reports[0] : reports, null, 1));
       else
         reports.forEach((report, i) => {
@@ -57,7 +59,11 @@ export function addReportVerbs(program: Command, cli: Cli): void {
     .action(
       cli.does(async (options: Common & { readonly keepRuns: number; readonly keepDays: number; readonly dryRun?: boolean }) => {
         const { folder } = openProject({ folder: options.project });
-        const { items, bytes } = await collectGarbage(new Store(join(folder, '.edgeforge')), { keepRuns: options.keepRuns, keepDays: options.keepDays, dryRun: options.dryRun === true });
+        const { items, bytes } = await collectGarbage(new Store(join(folder, '.edgeforge')), {
+          keepRuns: options.keepRuns,
+          keepDays: options.keepDays,
+          dryRun: options.dryRun === true,
+        });
         if (options.json) cli.output.out(JSON.stringify({ items, bytes }));
         else {
           if (items.length > 0) cli.output.out(table(items.map(item => [item.kind, bytesText(item.bytes), item.path])));
