@@ -42,7 +42,7 @@ for (let round = 0; round < rounds; round++) {
   times.push.push(report.transferMs);
   times.hash.push(report.hashMs);
   times.sync.push(report.syncMs);
-  await timed('scp', () => run('scp', [...sftp, file, `${server.user}@127.0.0.1:${server.home}/scp.bin`]).catch(() => {}));
+  await timed('scp', () => run('scp', [...sftp, file, `${server.user}@127.0.0.1:${server.home}/scp.bin`]));
   rmSync(join(server.home, 'scp.bin'), { force: true });
   await timed('scp -O', () => run('scp', [...scp, file, `${server.user}@127.0.0.1:${server.home}/scp.bin`]));
   rmSync(join(server.home, 'scp.bin'), { force: true });

@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { access, mkdir, mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import * as tar from 'tar';
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
@@ -88,18 +90,20 @@ export async function hasIntegrity(file: string, integrity: string): Promise<boo
   return hash.digest('base64') === wanted;
 }
 
-const largestPackage = 200 << 20;
-async function download(url: string, to: string, signal: AbortSignal | undefined): Promise<void> {
-  const response = await fetch(url, { signal: signal ?? AbortSignal.timeout(300_000) });
-  if (!response.ok || !response.body) throw new Error(`${response.status} ${response.statusText}`);
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body) {
-    size += chunk.length;
-    if (size > largestPackage) throw new Error(`more than ${largestPackage} bytes`);
-    chunks.push(chunk);
-  }
-  await writeFile(to, Buffer.concat(chunks));
+const run = promisify(execFile);
+/** Lets npm itself bring the package: it knows the user's registry, proxy and certificates. Its scripts never run. */
+async function npmPack(name: string, version: string, folder: string, registry: string | undefined, signal: AbortSignal | undefined): Promise<void> {
+  const words = [
+    'pack',
+    `${name}@${version}`,
+    '--pack-destination',
+    folder,
+    '--ignore-scripts',
+    '--fetch-retries=0',
+    '--loglevel=error',
+    ...(registry === undefined ? [] : [`--registry=${registry}`]),
+  ];
+  await run('npm', words, { timeout: 600_000, cwd: folder, ...(signal ? { signal } : {}) });
 }
 
 /**
@@ -109,7 +113,7 @@ async function download(url: string, to: string, signal: AbortSignal | undefined
 export async function packageFile(
   name: string,
   path: string,
-  { cache = payloadCache(), registry = process.env.npm_config_registry ?? 'https://registry.npmjs.org/', signal }: { cache?: string; registry?: string; signal?: AbortSignal } = {},
+  { cache = payloadCache(), registry, signal }: { cache?: string; registry?: string; signal?: AbortSignal } = {},
 ): Promise<string> {
   for (const installed of [inPackage('node_modules', name, path), inPackage('..', name, path)]) if (await exists(installed)) return installed;
   const locked = await lockedPackage(name);
@@ -125,13 +129,15 @@ export async function packageFile(
   await mkdir(folder, { recursive: true });
   const archive = join(folder, `${name}-${locked.version}.tgz`);
   if (!(await exists(archive))) {
-    const part = `${archive}.${process.pid}.part`;
+    const stage = await mkdtemp(join(folder, 'stage-'));
     try {
-      await download(new URL(`${name}/-/${name}-${locked.version}.tgz`, registry.endsWith('/') ? registry : `${registry}/`).href, part, signal);
+      await npmPack(name, locked.version, stage, registry, signal);
+      await rename(join(stage, `${name}-${locked.version}.tgz`), archive);
     } catch (cause) {
-      throw missing(`the registry did not give it (${(cause as Error).message})`, cause);
+      throw missing(`npm could not bring it (${/npm error [^\n]*/.exec(String((cause as { stderr?: string }).stderr))?.[0] ?? (cause as Error).message.split('\n')[0]})`, cause);
+    } finally {
+      await rm(stage, { recursive: true, force: true });
     }
-    await rename(part, archive);
   }
   if (!(await hasIntegrity(archive, locked.integrity))) {
     await rm(archive, { force: true });

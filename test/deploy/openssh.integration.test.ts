@@ -72,7 +72,10 @@ describe.skipIf(!hasOpenssh)('real OpenSSH', () => {
     writeFileSync(join(gate.folder, 'both'), readFileSync(gate.key), { mode: 0o600 });
     // One key opens both: the target is told the gate's.
     writeFileSync(join(target.folder, 'authorized_keys'), readFileSync(join(gate.folder, 'authorized_keys'), 'utf8').replaceAll(gate.home, target.home));
-    writeFileSync(sshConfig, `Host gate\n HostName 127.0.0.1\n Port ${gate.port}\n User ${gate.user}\nHost inner\n HostName 127.0.0.1\n Port ${target.port}\n User ${target.user}\n ProxyJump gate\n`);
+    writeFileSync(
+      sshConfig,
+      `Host gate\n HostName 127.0.0.1\n Port ${gate.port}\n User ${gate.user}\nHost inner\n HostName 127.0.0.1\n Port ${target.port}\n User ${target.user}\n ProxyJump gate\n`,
+    );
     const added = await addDevice('inner', 'inner', { config, identityFile: gate.key, sshConfig });
     expect(added.login).toBeUndefined();
     await using transport = await sshTransport(await connectionOf('inner', { ssh: 'inner', identityFile: gate.key }, { config, sshConfig }));
@@ -82,7 +85,11 @@ describe.skipIf(!hasOpenssh)('real OpenSSH', () => {
 
   it('says what to run where only a password works', async () => {
     await using server = await openssh({ settings: ['PubkeyAuthentication no', 'PasswordAuthentication yes'] });
-    const added = await addDevice('pw', `${server.user}@127.0.0.1:${server.port}`, { config: join(server.folder, 'config'), identityFile: server.key, sshConfig: join(server.folder, 'none') });
+    const added = await addDevice('pw', `${server.user}@127.0.0.1:${server.port}`, {
+      config: join(server.folder, 'config'),
+      identityFile: server.key,
+      sshConfig: join(server.folder, 'none'),
+    });
     expect(added.login).toMatchObject({ code: 'login-refused', message: expect.stringContaining('It takes only: password'), hint: expect.stringContaining('ssh-copy-id') });
   });
 });

@@ -33,7 +33,20 @@ export async function openssh({ settings = [] }: OpensshOptions = {}) {
   // The forced command runs what was asked for in the test's home, by the same shell.
   const forced = `export HOME=${home}; cd ${home}; eval "$SSH_ORIGINAL_COMMAND"`;
   writeFileSync(join(folder, 'authorized_keys'), `command="${forced.replaceAll('"', '\\"')}" ${readFileSync(join(folder, 'id.pub'), 'utf8')}`);
-  const config = [...settings, `Port ${port}`, 'ListenAddress 127.0.0.1', `HostKey ${join(folder, 'host')}`, `PidFile ${join(folder, 'pid')}`, `AuthorizedKeysFile ${join(folder, 'authorized_keys')}`, 'StrictModes no', 'UsePAM no', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no', 'PermitRootLogin yes', 'Subsystem sftp internal-sftp'];
+  const config = [
+    ...settings,
+    `Port ${port}`,
+    'ListenAddress 127.0.0.1',
+    `HostKey ${join(folder, 'host')}`,
+    `PidFile ${join(folder, 'pid')}`,
+    `AuthorizedKeysFile ${join(folder, 'authorized_keys')}`,
+    'StrictModes no',
+    'UsePAM no',
+    'PasswordAuthentication no',
+    'KbdInteractiveAuthentication no',
+    'PermitRootLogin yes',
+    'Subsystem sftp /usr/lib/openssh/sftp-server',
+  ];
   writeFileSync(join(folder, 'sshd_config'), `${config.join('\n')}\n`);
   const server = spawn(sshd, ['-D', '-e', '-f', join(folder, 'sshd_config')], { stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
