@@ -21,6 +21,8 @@ function geometry(bound: Bound<ConvAttributes>, x: readonly Dim[], w: readonly D
   const [outChannels, perGroup, ...kernel] = w;
   if (n === undefined || typeof inChannels !== 'number' || typeof outChannels !== 'number' || x.length !== w.length || !kernel.every(k => typeof k === 'number'))
     throw wrong(bound, `input [${x}] and kernel [${w}] do not fit`);
+  const stated = bound.attributes.kernel_shape;
+  if (stated !== undefined && stated.join() !== kernel.join()) throw wrong(bound, `kernel_shape [${stated}] is not that of the kernel [${w}]`);
   if (inChannels !== (perGroup as number) * group || outChannels % group !== 0) throw wrong(bound, `${inChannels} channels in ${group} groups do not fit the kernel [${w}]`);
   return { ...windowOver(bound, bound.attributes, spatial, kernel as number[]), n, group, inChannels, outChannels, spatial };
 }
