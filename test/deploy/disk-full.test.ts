@@ -33,7 +33,11 @@ it('a full disk is said with numbers, before and during the upload', async ({ sk
       return transport.push(join(folder.path, 'f'), digestOf(content));
     };
     await push(1 << 20);
-    await expect(push(8 << 20)).rejects.toMatchObject({ code: 'device-full', message: expect.stringMatching(/has [23] MiB free and needs 8 MiB/), hint: expect.stringContaining('device clean') });
+    await expect(push(8 << 20)).rejects.toMatchObject({
+      code: 'device-full',
+      message: expect.stringMatching(/has [23] MiB free and needs 8 MiB/),
+      hint: expect.stringContaining('device clean'),
+    });
     // Two at once, each of which would fit alone: the check before cannot see it.
     const both = await Promise.allSettled([push(5 << 19), transport.exec(['sh', '-c', 'sleep 0.05; head -c 3000000 /dev/zero > hog'])]);
     if (both[0].status === 'rejected') expect(both[0].reason).toMatchObject({ code: 'device-full' });

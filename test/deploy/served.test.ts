@@ -128,6 +128,51 @@ describe.skipIf(!hasShared)('the onnxruntime runtime on a served device', () => 
     expect(await enginesThere(device, [passport])).toEqual([false]);
   });
 
+  it('labels FP16 that the processor upcasts, and runs INT8 as integers close to FP32', async () => {
+    const { calibrate, calibrationRecipe } = await import('../../src/compress/calibrate.ts');
+    const { quantize } = await import('../../src/compress/quantize.ts');
+    const { toFloat16 } = await import('../../src/compress/half.ts');
+    const { foldBatchNorm } = await import('../../src/graph/fold.ts');
+    const { readOnnx, writeOnnx } = await import('../../src/formats/onnx.ts');
+    const { f32 } = await import('../../src/graph/ir.ts');
+    const graph = foldBatchNorm(readOnnx(readFileSync(model)));
+    const pixels = Float32Array.from({ length: 8 * 3072 }, (_, index) => Math.sin(index * 0.37) + Math.sin(index * 0.011));
+    const batches = async function* () {
+      for (let image = 0; image < 8; image++) yield new Map([['input', f32([1, 3, 32, 32], pixels.slice(image * 3072, (image + 1) * 3072))]]);
+    };
+    const table = await calibrate(graph, batches, calibrationRecipe.parse({ algorithm: 'minmax', images: 8 }));
+    const files = { fp32: graph, fp16: toFloat16(graph), int8: quantize(graph, table, { engine: 'onnxruntime' }) };
+    await using device = await open();
+    const input = join(project, 'eight.raw');
+    writeFileSync(input, new Uint8Array(pixels.buffer));
+    const passports: Record<string, Passport> = {};
+    const outputs: Record<string, Float32Array> = {};
+    for (const [precision, network] of Object.entries(files) as [keyof typeof files, typeof graph][]) {
+      const file = join(project, `${precision}.onnx`);
+      writeFileSync(file, writeOnnx(network));
+      const { path, digest } = await pushFile(device, file);
+      passports[precision] = await buildEngine(device, { ...(await specOf(path, `engines/${precision}.onnx`)), modelDigest: digest, precision });
+      outputs[precision] = [...(await inferOnDevice(device, passports[precision], input, 8)).tensors.values()][0]!.data as Float32Array;
+    }
+    const protocol = { warmUpMs: 100, durationMs: 600, minIterations: 50, rounds: 3, batch: 1, threads: 1 };
+    const measured = await benchEngines(
+      device,
+      Object.values(passports).map(passport => ({ passport, protocol })),
+    );
+    console.log(
+      `resnet20, 32x32, batch 1: ${measured.map(({ precision, latencyMs: { p50, sd, n } }) => `${precision} ${p50.toFixed(3)} ms (sd ${sd.toFixed(3)}, n ${n})`).join(', ')}; ${device.facts.cpu.features.join(' ')}`,
+    );
+    const upcasts = !device.facts.cpu.features.includes('asimdhp');
+    expect(passports.fp16!.notes.includes('upcast to fp32 by this CPU runtime')).toBe(upcasts);
+    expect(passports.fp32!.notes).toEqual([]);
+    const sqnr = (name: string): number => {
+      const [signal, noise] = outputs.fp32!.reduce(([a, b], value, index) => [a + value ** 2, b + (value - outputs[name]![index]!) ** 2], [0, 0]);
+      return 10 * Math.log10(signal / noise);
+    };
+    expect(sqnr('fp16')).toBeGreaterThan(40);
+    expect(sqnr('int8')).toBeGreaterThan(15);
+  });
+
   it('says why a model does not build', async () => {
     await using device = await open();
     const file = join(project, 'broken.onnx');

@@ -51,11 +51,11 @@ const body = (job: Job, words: string, limit: number): string =>
     'kill -s KILL -- "-$c" 2>/dev/null; kill -s KILL -- "-$w" 2>/dev/null; echo $rc > "$root/$d/rc.tmp"; mv "$root/$d/rc.tmp" "$root/$d/rc"',
   ].join('\n');
 
-/** Waits on the device (up to `waitSeconds`) for more log than `offset` or the end; prints one status line, then the log's bytes from there. */
+/** Looks seldom and cheaply, since it may share the device with a measurement. Waits there (up to `waitSeconds`) for more log than `offset` or the end; prints one status line, then the log's bytes from there. */
 export const pollScript = (folder: string, offset: number, waitSeconds: number): Command =>
   script(
     `d=$1; ${alive}
-i=0; while [ $i -lt ${Math.max(1, Math.round(waitSeconds * 5))} ] && [ ! -f "$d/rc" ] && [ "$(wc -c < "$d/log")" -le "$2" ] && alive; do sleep 0.2; i=$((i+1)); done
+i=0; alive || i=99999; while [ $i -lt ${Math.max(1, Math.round(waitSeconds * 4))} ] && [ ! -f "$d/rc" ] && [ "$(wc -c < "$d/log")" -le "$2" ]; do sleep 0.25; i=$((i+1)); done
 if [ -f "$d/rc" ]; then echo "over $(cat "$d/rc")"; elif alive; then echo running; else sleep 0.3; if [ -f "$d/rc" ]; then echo "over $(cat "$d/rc")"; else echo gone; fi; fi
 tail -c "+$(($2+1))" "$d/log" 2>/dev/null | head -c 8388608`,
     folder,
