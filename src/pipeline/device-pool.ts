@@ -1,9 +1,10 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeAtomic } from '../core/atomic-file.ts';
-import { asEdgeError, EdgeError } from '../core/errors.ts';
+import { asEdgeError, type EdgeError } from '../core/errors.ts';
 import type { Facts } from '../deploy/device.ts';
 import { type Device, openDevice } from '../deploy/open-device.ts';
+import { deviceNamed } from '../deploy/registry.ts';
 import { type Target, targetNamed } from '../deploy/targets.ts';
 import type { Project } from './project.ts';
 
@@ -19,13 +20,16 @@ export interface KnownDevice {
   readonly away?: EdgeError;
 }
 
+/** As much of a project as its devices need. */
+export type DevicesOf = Pick<Project, 'folder' | 'file'> & { readonly settings: Pick<Project['settings'], 'devices'> };
+
 /** The devices of a project: each is opened once, when somebody needs it, and all are closed together. */
 export class DevicePool implements AsyncDisposable {
-  readonly #project: Project;
+  readonly #project: DevicesOf;
   readonly #opened = new Map<string, Promise<Device>>();
   readonly #print: ((line: string) => void) | undefined;
 
-  constructor(project: Project, options: { readonly print?: (line: string) => void } = {}) {
+  constructor(project: DevicesOf, options: { readonly print?: (line: string) => void } = {}) {
     this.#project = project;
     this.#print = options.print;
   }
@@ -34,14 +38,7 @@ export class DevicePool implements AsyncDisposable {
   open(name: string, signal?: AbortSignal): Promise<Device> {
     const known = this.#opened.get(name);
     if (known) return known;
-    const definition = this.#project.settings.devices[name];
-    if (!definition) {
-      const names = Object.keys(this.#project.settings.devices);
-      throw new EdgeError('device-unknown', `The project has no device "${name}"${names.length > 0 ? `; it has ${names.join(', ')}` : ''}.`, {
-        hint: `Add it under devices: in ${this.#project.file}.`,
-        where: { file: this.#project.file, path: 'devices' },
-      });
-    }
+    const definition = deviceNamed(name, this.#project.settings.devices);
     const opening = openDevice({ name, definition, project: this.#project.folder, ...(signal ? { signal } : {}), ...(this.#print ? { print: this.#print } : {}) });
     opening.catch(() => {});
     this.#opened.set(name, opening);

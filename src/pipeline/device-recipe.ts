@@ -95,7 +95,8 @@ function sourceOf(
   return { onnx: precision === 'fp16' && runtime === 'onnxruntime' ? network.fp16 : network.fp32 };
 }
 
-function identityOf({ name, facts, runtimeVersion, thisMachine }: KnownDevice): DeviceIdentity {
+/** What of a device enters fingerprints. */
+export function identityOf({ name, facts, runtimeVersion, thisMachine }: KnownDevice): DeviceIdentity {
   return {
     device: facts.deviceId,
     name,
@@ -107,7 +108,7 @@ function identityOf({ name, facts, runtimeVersion, thisMachine }: KnownDevice): 
 }
 
 /** The report's device block: who it is and under what it ran; nothing that changes by the hour. */
-function deviceBlock({ name, facts, target, runtimeVersion }: KnownDevice) {
+export function deviceBlock({ name, facts, target, runtimeVersion }: KnownDevice) {
   const { deviceId, kind, architecture, model, os, kernel, cpu, memoryMB, jetpack, tensorrt, cuda, deepstream, sm, gpu, powerMode, emulated } = facts;
   return JSON.parse(
     JSON.stringify({

@@ -57,6 +57,19 @@ const pruneSchema = z.strictObject({
   excluded: z.array(z.string()).optional(),
 });
 
+const benchmarkSchema = z.strictObject({
+  warmUpMs: z.int().nonnegative().default(500),
+  durationMs: z.int().positive().default(2000),
+  minIterations: z.int().positive().default(50),
+  rounds: z.int().positive().default(5),
+  batch: z.array(z.int().positive()).nonempty().default([1]),
+  threads: z.int().positive().default(2),
+  /** Validation images that the device sees. */
+  images: z.int().positive().default(200),
+});
+/** How anything is measured unless the project says otherwise. */
+export const defaultProtocol = benchmarkSchema.parse({});
+
 export const projectSchema = z.strictObject({
   task: z.enum(['detectnet_v2', 'classification']),
   data: dataSchema,
@@ -72,18 +85,7 @@ export const projectSchema = z.strictObject({
       deepstream: z.enum(deepstreamVersions).default('6.3'),
     })
     .prefault({}),
-  benchmark: z
-    .strictObject({
-      warmUpMs: z.int().nonnegative().default(500),
-      durationMs: z.int().positive().default(2000),
-      minIterations: z.int().positive().default(50),
-      rounds: z.int().positive().default(5),
-      batch: z.array(z.int().positive()).nonempty().default([1]),
-      threads: z.int().positive().default(2),
-      /** Validation images that the device sees. */
-      images: z.int().positive().default(200),
-    })
-    .prefault({}),
+  benchmark: benchmarkSchema.prefault({}),
   gate: z.strictObject({ dropPoints: z.number().nonnegative().default(1) }).prefault({}),
   devices: z.record(z.string().regex(/^[a-z0-9][a-z0-9-]*$/), deviceDefinitionSchema).default({}),
 });
@@ -110,6 +112,9 @@ export function openProject({ folder, cwd = process.cwd() }: { readonly folder?:
   }
   return { folder: found, file, settings: parseProject(readFileSync(file, 'utf8'), file) };
 }
+
+/** The project in `folder` or upwards from here, or undefined where there is none: for verbs that also work without. */
+export const nearestProject = (folder?: string): Project | undefined => (folder === undefined && findUpwards(process.cwd()) === undefined ? undefined : openProject({ folder }));
 
 function findUpwards(folder: string): string | undefined {
   for (let at = resolve(folder); ; at = dirname(at)) {

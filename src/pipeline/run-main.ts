@@ -1,11 +1,13 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { runRecipe } from '../core/run.ts';
 import { hostRun, ownRunFolder } from '../core/run-folder.ts';
 import { Store } from '../core/store.ts';
-import { DevicePool } from './device-pool.ts';
+import { DevicePool, type DevicesOf } from './device-pool.ts';
+import { modelRecipe } from './model-recipe.ts';
 import { collectOutputs } from './outputs.ts';
-import { openProject } from './project.ts';
+import { openProject, type Project, projectFileName } from './project.ts';
 import { projectRecipe } from './recipe.ts';
 
 /** What a run is asked for, as JSON in its process's first argument. */
@@ -15,18 +17,29 @@ export const runRequestSchema = z.strictObject({
   steps: z.array(z.string()).default([]),
   /** Only these devices; none means all. */
   devices: z.array(z.string()).optional(),
+  /** A finished network to deploy instead of the project's own. */
+  model: z.strictObject({ file: z.string(), keyFile: z.string().optional() }).optional(),
 });
 export type RunRequest = z.input<typeof runRequestSchema>;
+
+/** The project where there is one; a model needs none. */
+const looseProject = (folder: string): DevicesOf => (existsSync(join(folder, projectFileName)) ? openProject({ folder }) : { folder, file: '', settings: { devices: {} } });
+
+async function requested(request: z.output<typeof runRequestSchema>, project: DevicesOf, pool: DevicePool, store: Store) {
+  const { model, devices, steps } = request;
+  if (model) return { ...(await modelRecipe({ file: model.file, ...(model.keyFile ? { keyFile: model.keyFile } : {}), devices: devices ?? [], pool, store })), only: undefined };
+  const { recipe, published, select } = await projectRecipe({ project: project as Project, pool, store, ...(devices ? { devices } : {}) });
+  return { recipe, published, only: steps.length > 0 ? select(steps) : undefined };
+}
 
 /** The process that a run is: brings the project's recipe up to date and tells its folder what happens. */
 if (process.argv[2] !== undefined) {
   const request = runRequestSchema.parse(JSON.parse(process.argv[2]));
   const exitCode = await hostRun(ownRunFolder(), async ({ run, folder, command, emit, signal }) => {
-    const project = openProject({ folder: request.project });
+    const project = request.model ? looseProject(request.project) : openProject({ folder: request.project });
     const store = new Store(join(project.folder, '.edgeforge'));
     await using pool = new DevicePool(project);
-    const { recipe, published, select } = await projectRecipe({ project, pool, store, ...(request.devices ? { devices: request.devices } : {}) });
-    const only = request.steps.length > 0 ? select(request.steps) : undefined;
+    const { recipe, published, only } = await requested(request, project, pool, store);
     return await runRecipe(recipe, {
       store,
       emit,

@@ -7,6 +7,7 @@ import { addBuildVerbs } from './verbs/build.ts';
 import { addDeviceVerbs } from './verbs/device.ts';
 import { addFileVerbs } from './verbs/files.ts';
 import { addInitVerbs } from './verbs/init.ts';
+import { addReportVerbs } from './verbs/report.ts';
 import { addTltVerbs } from './verbs/tlt.ts';
 
 /** What every verb works with. A verb resolves to its exit code. */
@@ -33,7 +34,7 @@ export async function runCli(words: readonly string[], output: Output = processO
         exitCode = await action(...given);
       },
   };
-  for (const add of [addInitVerbs, addBuildVerbs, addDeviceVerbs, addFileVerbs, addTltVerbs]) add(program, cli);
+  for (const add of [addInitVerbs, addBuildVerbs, addReportVerbs, addDeviceVerbs, addFileVerbs, addTltVerbs]) add(program, cli);
   try {
     await program.parseAsync([...words], { from: 'user' });
     return exitCode;

@@ -26,8 +26,11 @@ const identityOf = ({ name: _, machine: __, ...identity }: DeviceIdentity) => id
 const resourcesOf = ({ device, machine }: DeviceIdentity): string[] => [`device:${device}`, ...(machine === undefined ? [] : [machine])];
 
 /** The steps that work on devices, over one pool of connections. */
-export function deviceSteps(pool: DevicePool) {
-  const build = defineStep({
+export const deviceSteps = (pool: DevicePool) => ({ build: buildStep(pool), benchmark: benchmarkStep(pool), infer: inferStep(pool) });
+
+/** ONNX (and a cache) → an engine that stays on its device; the output is its passport, and recall asks the device whether it is still there. */
+export const buildStep = (pool: DevicePool) =>
+  defineStep({
     name: 'build',
     version: 1,
     config: z.strictObject({ identity: identitySchema, precision: z.enum(['fp32', 'fp16', 'int8']), batch: z.int().positive(), threads: z.int().positive(), engine: z.string() }),
@@ -62,19 +65,14 @@ export function deviceSteps(pool: DevicePool) {
     },
   });
 
-  const benchmark = defineStep({
+const protocolSchema = z.strictObject({ warmUpMs: z.number(), durationMs: z.number(), minIterations: z.number(), rounds: z.number(), threads: z.number() });
+
+/** Every engine of a device in one session, so that drift hits all of them alike. */
+export const benchmarkStep = (pool: DevicePool) =>
+  defineStep({
     name: 'benchmark',
     version: 1,
-    config: z.strictObject({
-      identity: identitySchema,
-      protocol: z.strictObject({
-        warmUpMs: z.number(),
-        durationMs: z.number(),
-        minIterations: z.number(),
-        rounds: z.number(),
-        threads: z.number(),
-      }),
-    }),
+    config: z.strictObject({ identity: identitySchema, protocol: protocolSchema }),
     inputs: { passports: 'passport[]' },
     outputs: { measurements: 'measurement' },
     identity: ({ identity, ...rest }) => ({ ...rest, identity: identityOf(identity) }),
@@ -83,15 +81,14 @@ export function deviceSteps(pool: DevicePool) {
       const device = await pool.open(config.identity.name, signal);
       const passports = await Promise.all(inputs.passports.map(readPassport));
       const entries = passports.map(passport => ({ passport, protocol: { ...config.protocol, batch: passport.batch } }));
-      const measurements: readonly Measurement[] = await benchEngines(device, entries, {
-        signal,
-        onProgress: told('rounds', progress, log),
-      });
+      const measurements: readonly Measurement[] = await benchEngines(device, entries, { signal, onProgress: told('rounds', progress, log) });
       await writeFile(outputs.measurements, JSON.stringify(measurements));
     },
   });
 
-  const infer = defineStep({
+/** The validation tensors through the very engine that is timed; raw outputs come back. */
+export const inferStep = (pool: DevicePool) =>
+  defineStep({
     name: 'infer',
     version: 1,
     config: z.strictObject({ identity: identitySchema }),
@@ -110,11 +107,13 @@ export function deviceSteps(pool: DevicePool) {
       await writeTensorFolder(outputs.tensors, result.n, result.tensors);
     },
   });
-  return { build, benchmark, infer };
-}
 
 /** Progress from a device as a step's own; a stage that stays the same is told once. */
-function told(unit: string, progress: (done: number, total: number, metrics?: Readonly<Record<string, number>>, unit?: string) => void, log: (level: 'info', message: string) => void) {
+function told(
+  unit: string,
+  progress: (done: number, total: number, metrics?: Readonly<Record<string, number>>, unit?: string) => void,
+  log: (level: 'info', message: string) => void,
+) {
   let last = '';
   return ({ done, total, message }: { readonly done: number; readonly total: number; readonly message: string }) => {
     progress(done, total, {}, unit);

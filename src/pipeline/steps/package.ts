@@ -60,8 +60,8 @@ export const packageStep = defineStep({
   },
 });
 
-/** The key's first line. A step never shows it. */
-async function readKey(file: string): Promise<string> {
+/** The key: EDGEFORGE_KEY, else the file's first line. Nothing ever shows it. */
+export async function readKey(file: string): Promise<string> {
   const text =
     process.env.EDGEFORGE_KEY ??
     (await readFile(file, 'utf8').catch((cause: unknown) => {

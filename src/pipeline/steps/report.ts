@@ -33,19 +33,19 @@ export const reportStep = defineStep({
     gate: z.strictObject({ dropPoints: z.number() }),
     protocol: z.strictObject({ warmUpMs: z.number(), durationMs: z.number(), minIterations: z.number(), rounds: z.number(), threads: z.number(), batch: z.number() }),
     lines: z.array(lineSchema),
-    task: taskPlanSchema,
+    task: taskPlanSchema.optional(),
   }),
   inputs: {
     measurements: 'measurement',
     passports: 'passport[]',
     scores: 'score[]',
-    trainLog: 'training-log',
-    trainScore: 'score',
+    trainLog: 'training-log?',
+    trainScore: 'score?',
     retrainLog: 'training-log?',
     retrainScore: 'score?',
     pruneReport: 'prune-report?',
     pruneScore: 'score?',
-    images: 'tensors',
+    images: 'tensors?',
     outputs: 'tensors?',
     model: 'onnx',
   },
@@ -65,17 +65,17 @@ export const reportStep = defineStep({
     const cost = costOf(graph);
     const info = networkInfoOf(graph);
     const prune = inputs.pruneReport === undefined ? undefined : await json<PruneReport>(inputs.pruneReport);
-    const trained = await json<Score>(inputs.trainScore);
+    const trained = inputs.trainScore === undefined ? undefined : await json<Score>(inputs.trainScore);
     const report: Report = {
       schemaVersion: 1,
       device: config.device,
       protocol: config.protocol,
       model: { name: info?.architecture, architecture: info?.architecture, task: info?.task, parameters: cost.parameters, macs: cost.macs, bytes: (await stat(inputs.model)).size },
       training: [
-        stageOf('train', await json<TrainingLog>(inputs.trainLog), trained),
+        ...(inputs.trainLog && trained ? [stageOf('train', await json<TrainingLog>(inputs.trainLog), trained)] : []),
         ...(inputs.retrainLog && inputs.retrainScore ? [stageOf('retrain', await json<TrainingLog>(inputs.retrainLog), await json<Score>(inputs.retrainScore))] : []),
       ],
-      ...(prune && inputs.pruneScore ? { pruning: pruningOf(prune, trained, await json<Score>(inputs.pruneScore)) } : {}),
+      ...(prune && trained && inputs.pruneScore ? { pruning: pruningOf(prune, trained, await json<Score>(inputs.pruneScore)) } : {}),
       baseline: of('baseline'),
       results: of('results'),
       artifacts: [
@@ -84,7 +84,7 @@ export const reportStep = defineStep({
       ],
       project: { name: config.project },
       gate,
-      images: await reportImages(inputs.images, inputs.outputs, config.task, info),
+      images: inputs.images && config.task ? await reportImages(inputs.images, inputs.outputs, config.task, info) : [],
       notes: [...new Set(passports.flatMap(passport => passport.notes))],
     };
     for (const row of report.results) if (row.gate === 'unjudged' && row.gateNote) note(`${row.precision}: ${row.gateNote}`);

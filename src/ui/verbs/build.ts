@@ -1,14 +1,18 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import { EdgeError } from '../../core/errors.ts';
+import { digestOf } from '../../core/fingerprint.ts';
 import { planRecipe } from '../../core/plan.ts';
 import { findRun, listRuns } from '../../core/run-folder.ts';
 import { Store } from '../../core/store.ts';
+import type { RemotePath } from '../../deploy/device.ts';
+import { rehearse } from '../../deploy/work.ts';
 import { DevicePool } from '../../pipeline/device-pool.ts';
-import { openProject, type Project } from '../../pipeline/project.ts';
+import { nearestProject, openProject, type Project } from '../../pipeline/project.ts';
 import { projectRecipe } from '../../pipeline/recipe.ts';
 import type { RunRequest } from '../../pipeline/run-main.ts';
 import type { Cli } from '../cli.ts';
-import { table } from '../output.ts';
+import { type Output, table } from '../output.ts';
 import { runAndWatch, watch } from '../watch.ts';
 
 interface BuildOptions {
@@ -38,6 +42,13 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
     cli.does(async (devices: string[], options: BuildOptions) => go(options, { steps: ['benchmark'], ...(devices.length > 0 ? { devices } : {}) })),
   );
 
+  verb('deploy [device...]', 'one command: everything stale, push, build, configs, benchmark and report for these devices (default: all)')
+    .option('--model <file>', 'a finished .onnx or .etlt instead of the project’s own network')
+    .option('--key-file <file>', 'the key of an .etlt')
+    .option('--plan', 'only say what would run and why')
+    .option('--dry-run', 'print every command that would run on the device')
+    .action(cli.does(async (devices: string[], options: DeployOptions) => deploy(devices, options, cli)));
+
   verb('plan [step...]', 'say what would run and why, without running it').action(
     cli.does(async (steps: string[], options: BuildOptions) => plan(openProject({ folder: options.project }), steps, options.json === true, cli)),
   );
@@ -58,6 +69,51 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
       return 0;
     }),
   );
+}
+
+interface DeployOptions extends BuildOptions {
+  readonly model?: string;
+  readonly keyFile?: string;
+  readonly plan?: boolean;
+  readonly dryRun?: boolean;
+}
+
+async function deploy(names: readonly string[], options: DeployOptions, cli: Cli): Promise<number> {
+  if (options.model === undefined) {
+    const project = openProject({ folder: options.project });
+    const devices = names.length > 0 ? [...names] : Object.keys(project.settings.devices);
+    if (devices.length === 0)
+      throw new EdgeError('usage', 'The project names no device.', { hint: 'Add one under devices: in edgeforge.yaml, e.g. bench: {target: linux-x64, serve: true}.' });
+    if (options.plan) return plan(project, devices, options.json === true, cli);
+    if (options.dryRun) return rehearseDeploy(project, devices, cli.output);
+    return runAndWatch({ project, request: { project: project.folder, devices }, output: cli.output, json: options.json === true, detach: false });
+  }
+  const project = nearestProject(options.project);
+  const folder = project?.folder ?? process.cwd();
+  if (names.length === 0) throw new EdgeError('usage', 'deploy --model needs a device.', { hint: 'Name it: edgeforge deploy DEVICE --model FILE' });
+  const model = { file: resolve(options.model), ...(options.keyFile ? { keyFile: resolve(options.keyFile) } : {}) };
+  return runAndWatch({ project: { folder }, request: { project: folder, devices: [...names], model }, output: cli.output, json: options.json === true, detach: false });
+}
+
+/** Prints, quoted as the transport would send it, every command of a deploy; nothing is reached and nothing runs. */
+async function rehearseDeploy(project: Project, names: readonly string[], output: Output): Promise<number> {
+  await using pool = new DevicePool(project, { print: output.out });
+  const { batch, images: _, ...protocol } = project.settings.benchmark;
+  for (const name of names) {
+    const device = await pool.open(name);
+    const specs = project.settings.export.precisions.map(precision => ({
+      model: 'store/MODEL' as RemotePath,
+      modelDigest: digestOf('model'),
+      precision,
+      batch: batch[0] ?? 1,
+      inputs: { input_1: [batch[0] ?? 1, 3, 0, 0] },
+      engine: `${name}-${precision}` as RemotePath,
+      threads: protocol.threads,
+      ...(precision === 'int8' ? { calibration: { path: 'store/CACHE' as RemotePath, digest: digestOf('cache') } } : {}),
+    }));
+    await rehearse(device, specs, { ...protocol, batch: batch[0] ?? 1 });
+  }
+  return 0;
 }
 
 async function plan(project: Project, steps: readonly string[], json: boolean, { output }: Cli): Promise<number> {

@@ -1,0 +1,105 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { z } from 'zod';
+import { toFloat16 } from '../compress/half.ts';
+import { EdgeError } from '../core/errors.ts';
+import { defineStep, Recipe } from '../core/recipe.ts';
+import type { Store } from '../core/store.ts';
+import { decodeEtlt, looksLike } from '../formats/etlt.ts';
+import { readOnnx, writeOnnx } from '../formats/onnx.ts';
+import type { Graph } from '../graph/ir.ts';
+import type { DevicePool } from './device-pool.ts';
+import { deviceBlock, identityOf } from './device-recipe.ts';
+import { atLowestCost } from './exported.ts';
+import type { Published } from './outputs.ts';
+import { defaultProtocol } from './project.ts';
+import { sourceFile } from './sources.ts';
+import { deviceSteps } from './steps/device.ts';
+import { keyDigest, readKey } from './steps/package.ts';
+import { reportStep } from './steps/report.ts';
+import { thisCpu } from './this-machine.ts';
+
+/** A finished network from outside: .onnx, or .etlt whose payload is ONNX; folded, in FP32 and FP16. A Q/DQ network stays as it is. */
+const importModel = defineStep({
+  name: 'import-model',
+  version: 1,
+  config: z.strictObject({ path: z.string(), content: z.string(), keyFile: z.string().optional(), keyDigest: z.string().optional() }),
+  inputs: {},
+  outputs: { fp32: 'onnx', fp16: 'onnx' },
+  identity: ({ path: _, keyFile: __, ...rest }) => rest,
+  exclusive: () => [thisCpu],
+  async run({ config, outputs, log }) {
+    const graph = atLowestCost(await readModel(config.path, config.keyFile));
+    log('info', `${basename(config.path)}: ${graph.nodes.length} nodes, inputs ${graph.inputs.map(input => `${input.name} [${input.type.dims.join('×')}]`).join(', ')}`);
+    await writeFile(outputs.fp32, writeOnnx(graph));
+    await writeFile(outputs.fp16, writeOnnx(isQuantized(graph) ? graph : toFloat16(graph)));
+  },
+});
+
+const isQuantized = (graph: Graph): boolean => graph.nodes.some(node => node.type === 'QuantizeLinear');
+
+async function readModel(path: string, keyFile: string | undefined): Promise<Graph> {
+  const bytes = await readFile(path);
+  if (!path.endsWith('.etlt')) return readOnnx(bytes);
+  if (keyFile === undefined && process.env.EDGEFORGE_KEY === undefined) {
+    throw new EdgeError('key-missing', `${path} is encrypted and no key is named.`, { hint: 'Give --key-file FILE, or set EDGEFORGE_KEY.', where: { file: path } });
+  }
+  const { payload } = decodeEtlt(bytes, await readKey(keyFile ?? ''));
+  const kind = looksLike(payload);
+  if (kind === 'onnx') return readOnnx(payload);
+  throw new EdgeError(
+    'format-unsupported',
+    `What ${path} holds under this key ${kind === undefined ? 'is nothing known: the key is probably wrong' : `is ${kind}, which only tao-converter reads`}.`,
+    {
+      hint: kind === undefined ? 'Check the key.' : 'Convert it on the device with tao-converter, or export ONNX from TAO.',
+      where: { file: path },
+    },
+  );
+}
+
+interface ModelOptions {
+  readonly file: string;
+  readonly keyFile?: string;
+  readonly devices: readonly string[];
+  readonly pool: DevicePool;
+  readonly store: Store;
+}
+
+/** Deploying without training: build and measure a finished network. Its accuracy is unknown here, so no row is judged. */
+export async function modelRecipe({ file, keyFile, devices, pool, store }: ModelOptions): Promise<{ readonly recipe: Recipe; readonly published: readonly Published[] }> {
+  const recipe = new Recipe();
+  const source = await sourceFile(file, await store.statCache(), '--model');
+  const key = keyFile === undefined ? {} : { keyFile, keyDigest: await keyDigest(keyFile) };
+  const model = recipe.add(importModel, { config: { path: source.path, content: source.digest, ...key }, inputs: {} });
+  const quantized = isQuantized(await readModel(file, keyFile));
+  const steps = deviceSteps(pool);
+  const published: Published[] = [];
+  for (const name of devices) {
+    const device = await pool.know(name);
+    const identity = identityOf(device);
+    const lines = quantized ? (['int8'] as const) : (['fp32', 'fp16'] as const);
+    const passports = lines.map(precision => {
+      const onnx = precision === 'fp16' && device.runtime === 'onnxruntime' ? model.fp16 : model.fp32;
+      return recipe.add(steps.build, {
+        id: `build ${name} ${precision}`,
+        config: { identity, precision, batch: 1, threads: defaultProtocol.threads, engine: `${name}-${basename(file).replace(/\W+/g, '-')}-${precision}` },
+        inputs: { onnx },
+      }).passport;
+    });
+    const { batch: _, images: __, ...protocol } = defaultProtocol;
+    const { measurements } = recipe.add(steps.benchmark, { id: `benchmark ${name}`, config: { identity, protocol }, inputs: { passports } });
+    const { report } = recipe.add(reportStep, {
+      id: `report ${name}`,
+      config: {
+        project: basename(file),
+        device: deviceBlock(device),
+        gate: { dropPoints: 1 },
+        protocol: { ...protocol, batch: 1 },
+        lines: lines.map(precision => ({ network: 'results' as const, batch: 1, precision })),
+      },
+      inputs: { measurements, passports, scores: [], model: model.fp32 },
+    });
+    published.push({ artifact: report, path: `report-${name}` });
+  }
+  return { recipe, published };
+}
