@@ -11,6 +11,7 @@ interface WeightGradient {
   readonly n: number;
   /** Logical and padded channel counts. */
   readonly inputs: number;
+  readonly outputs: number;
   readonly paddedInputs: number;
   readonly paddedOutputs: number;
   readonly g: Geometry;
@@ -39,6 +40,7 @@ export function convGradWeight(node: Node, places: Places): void {
     out,
     n: xDims[0] ?? 1,
     inputs: xDims[1] ?? 1,
+    outputs: weight[0] ?? 1,
     paddedInputs: places.padded(xDims[1] ?? 1),
     paddedOutputs: places.padded(weight[0] ?? 1),
     g,
@@ -57,10 +59,14 @@ const channelMajor = (dY: string, channels: number, places: Places): string =>
     return transpose(op('ReorderOutput', [places.blocked(dY)], { channels: int(channels) }, undefined, nchwcDomain), [1, 0, 2, 3]);
   });
 
-function ofImage({ x, dY, out, n, inputs, paddedOutputs, g, used, end }: WeightGradient, places: Places): void {
+/** A matrix with a row per output channel, filled up with zero rows to whole blocks. */
+const fullRows = (matrix: string, rows: number, padded: number, places: Places): string =>
+  rows === padded ? matrix : words(places.builder).pad(matrix, [0, 0], [padded - rows, 0]);
+
+function ofImage({ x, dY, out, n, inputs, outputs, paddedOutputs, g, used, end }: WeightGradient, places: Places): void {
   const { op, reshape, transpose, slice } = words(places.builder);
   const source = used[0] < g.input[0] || used[1] < g.input[1] ? slice(places.plain(x), [0, 0], used, [2, 3]) : places.plain(x);
-  const kernel = reshape(channelMajor(dY, paddedOutputs, places), [paddedOutputs, n, 1, g.output[0], g.output[1]]);
+  const kernel = reshape(channelMajor(dY, outputs, places), [outputs, n, 1, g.output[0], g.output[1]]);
   const taps = op('Conv', [reshape(source, [1, n, inputs, used[0], used[1]]), kernel], {
     kernel_shape: ints([1, ...g.output]),
     dilations: ints([1, ...g.strides]),
@@ -68,48 +74,47 @@ function ofImage({ x, dY, out, n, inputs, paddedOutputs, g, used, end }: WeightG
     pads: ints([0, ...g.begin, 0, ...end]),
   });
   const b = places.block;
-  const blocks = transpose(reshape(taps, [paddedOutputs / b, b, inputs * g.kernel[0] * g.kernel[1]]), [0, 2, 1]);
+  const size = inputs * g.kernel[0] * g.kernel[1];
+  const rows = fullRows(reshape(taps, [outputs, size]), outputs, paddedOutputs, places);
+  const blocks = transpose(reshape(rows, [paddedOutputs / b, b, size]), [0, 2, 1]);
   places.set(out, 'vector', reshape(blocks, [paddedOutputs, inputs, ...g.kernel], places.claim(out, 'vector')));
 }
 
 /** x as (1, N, h, w, C), strided where a 1×1 window skips pixels. */
-function volumeOf({ x, n, paddedInputs, g, used }: WeightGradient, strided: boolean, places: Places): string {
+function volumeOf({ x, n, inputs, g, used }: WeightGradient, strided: boolean, places: Places): string {
   const steps: readonly [number, number] = strided ? g.strides : [1, 1];
   return places.once(`volume|${x}|${used.join()}|${steps.join()}`, () => {
-    const { reshape, transpose, slice } = words(places.builder);
-    const b = places.block;
-    const rows = n * (paddedInputs / b);
-    let value = places.blocked(x);
-    let size: readonly [number, number] = g.input;
-    if (steps[0] * steps[1] > 1 || used[0] < size[0] || used[1] < size[1]) {
-      value = slice(reshape(value, [rows, ...size, b]), [0, 0], used, [1, 2], steps);
-      size = [Math.ceil(used[0] / steps[0]), Math.ceil(used[1] / steps[1])];
-    }
-    const view = reshape(value, [n, paddedInputs / b, size[0] * size[1], b]);
-    return reshape(transpose(view, [0, 2, 1, 3]), [1, n, ...size, paddedInputs]);
+    const { op, reshape, slice } = words(places.builder);
+    const whole = places.once(`last|${x}`, () => op('ReorderOutput', [places.blocked(x)], { channels: int(inputs), channels_last: int(1) }, undefined, nchwcDomain));
+    if (steps[0] * steps[1] === 1 && used[0] === g.input[0] && used[1] === g.input[1]) return reshape(whole, [1, n, ...g.input, inputs]);
+    const size = [Math.ceil(used[0] / steps[0]), Math.ceil(used[1] / steps[1])];
+    return reshape(slice(whole, [0, 0], used, [1, 2], steps), [1, n, ...size, inputs]);
   });
 }
 
 function ofBlocks(task: WeightGradient, places: Places): void {
-  const { dY, out, n, paddedInputs, paddedOutputs, g, end } = task;
-  const { op, reshape, transpose } = words(places.builder);
+  const { dY, out, n, inputs, outputs, paddedInputs, paddedOutputs, g, end } = task;
+  const { op, reshape, transpose, pad } = words(places.builder);
   const b = places.block;
   const taps = g.kernel[0] * g.kernel[1];
   const cells = n * g.output[0] * g.output[1];
-  const major = channelMajor(dY, paddedOutputs, places);
+  const major = channelMajor(dY, outputs, places);
   let product: string;
   if (taps === 1 && g.begin[0] + g.begin[1] + end[0] + end[1] === 0) {
-    product = op('MatMul', [reshape(major, [paddedOutputs, cells]), reshape(volumeOf(task, true, places), [cells, paddedInputs])]);
+    product = op('MatMul', [reshape(major, [outputs, cells]), reshape(volumeOf(task, true, places), [cells, inputs])]);
   } else {
     // onnxruntime's im2col of this volume copies whole runs of C floats: the fastest form of dW there is here.
-    product = op('Conv', [volumeOf(task, false, places), reshape(major, [paddedOutputs, n, ...g.output, 1])], {
+    product = op('Conv', [volumeOf(task, false, places), reshape(major, [outputs, n, ...g.output, 1])], {
       kernel_shape: ints([...g.output, 1]),
       dilations: ints([...g.strides, 1]),
       strides: ints([...g.dilations, 1]),
       pads: ints([...g.begin, 0, ...end, 0]),
     });
   }
-  const blocks = transpose(reshape(product, [paddedOutputs / b, b, taps, paddedInputs / b, b]), [0, 3, 2, 1, 4]);
+  let full = reshape(product, [outputs, taps * inputs]);
+  if (inputs !== paddedInputs) full = reshape(pad(reshape(product, [outputs, taps, inputs]), [0, 0, 0], [0, 0, paddedInputs - inputs]), [outputs, taps * paddedInputs]);
+  full = fullRows(full, outputs, paddedOutputs, places);
+  const blocks = transpose(reshape(full, [paddedOutputs / b, b, taps, paddedInputs / b, b]), [0, 3, 2, 1, 4]);
   places.set(out, 'matrix', reshape(blocks, [paddedOutputs, paddedInputs, ...g.kernel], places.claim(out, 'matrix')));
 }
 
