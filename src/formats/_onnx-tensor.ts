@@ -24,6 +24,9 @@ export const corrupt = (message: string, path?: string, cause?: unknown): EdgeEr
 
 export const toNumber = (value: Int64 | undefined): number =>
   value === undefined ? 0 : typeof value === 'number' ? value : value.unsigned ? (value.high >>> 0) * 4294967296 + (value.low >>> 0) : value.high * 4294967296 + (value.low >>> 0);
+/** The other way; what a float64 can only say as 2^63 ("to the end") is the greatest int64. */
+export const toInt64 = (value: number): Int64 =>
+  value >= 2 ** 63 ? { low: -1, high: 0x7fffffff, unsigned: false } : value <= -(2 ** 63) ? { low: 0, high: -0x80000000, unsigned: false } : value;
 const toBigInt = (value: Int64): bigint => (typeof value === 'number' ? BigInt(value) : (BigInt(value.high) << 32n) | BigInt(value.low >>> 0));
 
 type ArrayKind = { new (buffer: ArrayBufferLike, byteOffset: number, length: number): TensorData; new (length: number): TensorData; readonly BYTES_PER_ELEMENT: number };

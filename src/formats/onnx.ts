@@ -3,7 +3,7 @@ import protobuf from 'protobufjs';
 import { asEdgeError, EdgeError } from '../core/errors.ts';
 import { inPackage } from '../core/package-root.ts';
 import type { Attribute, Attributes, Dim, Graph, Node, Tensor, TensorType, ValueInfo } from '../graph/ir.ts';
-import { codeOf, corrupt, dataTypeOf, type ExternalData, type Int64, readTensor, type TensorMessage, toNumber, writeTensor } from './_onnx-tensor.ts';
+import { codeOf, corrupt, dataTypeOf, type ExternalData, type Int64, readTensor, type TensorMessage, toInt64, toNumber, writeTensor } from './_onnx-tensor.ts';
 
 export interface OnnxReadOptions {
   /** Bytes of an external data file that the model names (a relative location, already checked to stay below the model's folder). */
@@ -234,7 +234,7 @@ function attributeMessage(name: string, attribute: Attribute): AttributeMessage 
     case 'float':
       return { name, type, f: attribute.value };
     case 'int':
-      return { name, type, i: attribute.value };
+      return { name, type, i: toInt64(attribute.value) };
     case 'string':
       return { name, type, s: new TextEncoder().encode(attribute.value) };
     case 'tensor':
@@ -244,7 +244,7 @@ function attributeMessage(name: string, attribute: Attribute): AttributeMessage 
     case 'floats':
       return { name, type, floats: attribute.value };
     case 'ints':
-      return { name, type, ints: attribute.value };
+      return { name, type, ints: attribute.value.map(toInt64) };
     case 'strings':
       return { name, type, strings: attribute.value.map(s => new TextEncoder().encode(s)) };
   }

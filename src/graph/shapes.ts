@@ -58,7 +58,7 @@ function settle(node: Node, operator: Operator, bound: Bound<unknown>, outputs: 
   }
   const small = outputs.every(t => t.dims.every(d => typeof d === 'number') && sizeOf(t.dims as number[]) <= computedElements);
   const allKnown = node.inputs.every((input, k) => input === '' || (bound.constants[k] !== undefined && (bound.constants[k] as Tensor).data.length <= computedElements));
-  if (!small || !allKnown) return;
+  if (!small || !allKnown || operator.folds === false) return;
   operator
     .reference(
       bound,

@@ -64,15 +64,18 @@ function reshaped(bound: Bound<unknown>, from: readonly Dim[], wanted: readonly 
 }
 /** Size of what is left of `from` once `known` is divided out, symbols cancelled. */
 function quotient(from: readonly Dim[], known: readonly Dim[]): Dim {
-  const top = from.filter(d => typeof d === 'string');
+  const parts = (dims: readonly Dim[]): Dim[] =>
+    dims.flatMap(dim => (typeof dim === 'number' || /[()+/-]/.test(dim) ? [dim] : dim.split('*').map(f => (/^\d+$/.test(f) ? Number(f) : f))));
+  const [all, below] = [parts(from), parts(known)];
+  const top = all.filter(d => typeof d === 'string');
   const bottom: Dim[] = [];
-  for (const dim of known.filter(d => typeof d === 'string')) {
+  for (const dim of below.filter(d => typeof d === 'string')) {
     const at = top.indexOf(dim);
     if (at >= 0) top.splice(at, 1);
     else bottom.push(dim);
   }
-  const a = sizeOf(from.filter(d => typeof d === 'number'));
-  const b = sizeOf(known.filter(d => typeof d === 'number'));
+  const a = sizeOf(all.filter(d => typeof d === 'number'));
+  const b = sizeOf(below.filter(d => typeof d === 'number'));
   const ratio = a / b;
   if (bottom.length === 0 && Number.isInteger(ratio)) return dimProduct([...top, ratio]);
   return `(${dimProduct([...top, a])}/${dimProduct([...bottom, b])})`;
