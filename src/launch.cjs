@@ -1,22 +1,11 @@
 #!/usr/bin/env node
 // Old syntax on purpose: whatever node starts this, the product runs under one that is new enough.
-var path = require('node:path'),
-  fs = require('node:fs'),
-  child = require('node:child_process');
+var path = require('path'), fs = require('fs'), child = require('child_process'), url = require('url');
 process.env.ORT_DISABLE_TELEMETRY = '1';
 var main = path.join(__dirname, '..', 'dist', 'main.js');
+var packaged = path.join(__dirname, '..', 'node_modules', '.bin', 'node');
 var version = process.versions.node.split('.').map(Number);
-if (!fs.existsSync(main)) {
-  console.error('edgeforge is not built yet. Run: npm run build');
-  process.exit(2);
-}
-if (version[0] > 22 || (version[0] === 22 && version[1] >= 18)) {
-  import(require('node:url').pathToFileURL(main).href);
-} else {
-  var packaged = path.join(__dirname, '..', 'node_modules', '.bin', 'node');
-  if (!fs.existsSync(packaged)) {
-    console.error(`edgeforge needs Node 22.18 or newer; this is ${process.version}. Run: npm install node@24`);
-    process.exit(2);
-  }
-  process.exit(child.spawnSync(packaged, [main].concat(process.argv.slice(2)), { stdio: 'inherit' }).status);
-}
+if (!fs.existsSync(main)) { console.error('edgeforge is not built yet. Run: npm run build'); process.exit(2); }
+if (version[0] > 22 || (version[0] === 22 && version[1] >= 18)) import(url.pathToFileURL(main).href);
+else if (fs.existsSync(packaged)) process.exit(child.spawnSync(packaged, [main].concat(process.argv.slice(2)), { stdio: 'inherit' }).status);
+else { console.error('edgeforge needs Node 22.18 or newer; this is ' + process.version + '. Run: npm install node@24'); process.exit(2); }

@@ -25,7 +25,7 @@ export async function runAndWatch({
   json,
   detach,
 }: {
-  readonly project: Project;
+  readonly project: Pick<Project, 'folder'>;
   readonly request: RunRequest;
   readonly output: Output;
   readonly json: boolean;
