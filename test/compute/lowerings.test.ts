@@ -147,6 +147,24 @@ describe('a residual block with batch norm and pooling, against float64', () => 
   });
 });
 
+describe('max pools over flat regions', () => {
+  it.each(pools)('hand the gradient to the first of equals, $kernel×$kernel', async ({ kernel, stride, pads }) => {
+    const b = new Builder('flat');
+    b.input('x', 'float32', [2, 16, 8, 8]);
+    b.input('dy', 'float32', [2, 16, 4, 4]);
+    // Rounded to −1, 0 and 1, so that most windows tie; the convolution brings it into blocks.
+    const unit = Float32Array.from({ length: 256 }, (_, at) => (at % 17 === 0 ? 1 : 0));
+    const r = b.op('Conv', [b.op('Sign', [b.op('Relu', [b.op('Sub', ['x', b.constant(-0.2)])])]), b.constant(unit, [16, 16, 1, 1])], { kernel_shape: ints([1, 1]) });
+    const window = { kernel_shape: ints([kernel, kernel]), strides: ints([stride, stride]), pads: ints(pads) };
+    const p = b.op('MaxPool', [r], window, { output: 'p' });
+    b.op('MaxPoolGrad', ['dy', r, p], window, { domain: 'edge', output: 'dx' });
+    b.output('dx', 'float32', [2, 16, 8, 8]);
+    const { std, nchwc } = await distances(b.graph());
+    expect(std).toBeLessThan(1e-6);
+    expect(nchwc).toBeLessThan(1e-6);
+  });
+});
+
 describe('average pools', () => {
   it.each([
     { kernel: 2, stride: 2, pads: [0, 0, 0, 0], included: 0 },

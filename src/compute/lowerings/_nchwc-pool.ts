@@ -1,6 +1,6 @@
 import { type Attributes, int, intOf, intsOf, type Node } from '../../graph/ir.ts';
 import { words } from './_emit.ts';
-import { type Geometry, geometryOf, phaseOf } from './_geometry.ts';
+import { type Geometry, geometryOf } from './_geometry.ts';
 import { hardSigmoid, nchwcDomain, type Places } from './_places.ts';
 
 export const poolFits = (node: Node, places: Places): boolean =>
@@ -23,23 +23,20 @@ export function globalAveragePool(node: Node, places: Places): void {
   places.set(y, 'plain', whole ? value : slice(value, [0], [c], [1], undefined, places.claim(y, 'plain')));
 }
 
-/** True where every tied maximum is a zero that a ReLU made, whose gradient the ReLU stops anyway. */
-function tiesAreHarmless(x: string, places: Places): boolean {
-  const producer = places.producer(x);
-  if (producer?.type === 'Relu') return true;
-  return false;
-}
 const gradGeometry = (node: Node, places: Places): Geometry =>
   geometryOf(node, places.dims(node.inputs[1] ?? ''), places.dims(node.inputs[0] ?? ''), intsOf(node, 'kernel_shape') ?? []);
 
 export function maxPoolGradFits(node: Node, places: Places): boolean {
   const [, x = ''] = node.inputs;
-  if (!places.isBlocked(x) || places.dims(x).length !== 4 || !tiesAreHarmless(x, places)) return false;
+  if (!places.isBlocked(x) || places.dims(x).length !== 4) return false;
   const g = gradGeometry(node, places);
   return g.dilations[0] === 1 && g.dilations[1] === 1 && ([0, 1] as const).every(axis => g.input[axis] % g.strides[axis] === 0);
 }
 
-/** dX[u] = Σ over the windows that hold u of dY·[x[u] = y], one phase of u at a time. Splits no tie that could matter: see tiesAreHarmless. */
+/**
+ * Tap by tap in row-major order: the windows whose maximum lies at this tap, and at none before it, hand their gradient to it. So ties go to the first,
+ * as in the reference (flat regions of an image do tie, away from ReLU's zero). x is read and dX is left in phases of the stride.
+ */
 export function maxPoolGrad(node: Node, places: Places): void {
   const [dY = '', x = '', y = ''] = node.inputs;
   const [dX = ''] = node.outputs;
@@ -48,30 +45,33 @@ export function maxPoolGrad(node: Node, places: Places): void {
   const channels = places.padded(c);
   const rows = n * (channels / places.block);
   const size: readonly [number, number] = [g.input[0] / g.strides[0], g.input[1] / g.strides[1]];
-  const { op, reshape, pad, mul, sub } = words(places.builder);
-  const shifted = (value: string, dy: number, dx: number): string => {
-    const extra = [size[0] - g.output[0] + dy, size[1] - g.output[1] + dx] as const;
-    if (dy === 0 && dx === 0 && extra[0] === 0 && extra[1] === 0) return value;
-    return places.once(`shift|${value}|${dy}|${dx}|${size}`, () =>
-      reshape(pad(reshape(value, [rows, ...g.output, places.block]), [0, -dy, -dx, 0], [0, extra[0], extra[1], 0]), [n, channels, ...size]),
-    );
+  const { op, reshape, mul, sub } = words(places.builder);
+  const image = (value: string, of: readonly [number, number]): string => reshape(value, [n, channels, ...of]);
+  const shift = (value: string, from: Pair, to: Pair, by: Pair, fill: number): string => {
+    const end = [to[0] - from[0] + by[0], to[1] - from[1] + by[1]] as const;
+    if (by[0] === 0 && by[1] === 0 && end[0] === 0 && end[1] === 0) return image(value, to);
+    const view = reshape(value, [rows, ...from, places.block]);
+    return image(op('Pad', [view, places.builder.indices([0, -by[0], -by[1], 0, 0, ...end, 0]), places.builder.constant(fill)]), to);
   };
-  const parts = splitPhases(places.blocked(x), rows, size, g, places).map((part, at) => {
-    const source = reshape(part, [n, channels, ...size]);
-    const offsets = ([0, 1] as const).map(axis => {
-      const { taps, firstOffset } = phaseOf(g, axis, axis === 0 ? Math.floor(at / g.strides[1]) : at % g.strides[1]);
-      return taps.map((_, step) => firstOffset + step);
-    });
-    const shares = (offsets[0] ?? []).flatMap(dy =>
-      (offsets[1] ?? []).map(dx => {
-        const mask = op('HardSigmoid', [sub(source, shifted(places.blocked(y), dy, dx))], hardSigmoid(1e30, 1));
-        return mul(mask, shifted(places.blocked(dY), dy, dx));
-      }),
-    );
-    return shares.length === 0 ? undefined : shares.length === 1 ? shares[0] : op('Sum', shares);
-  });
+  const phases = splitPhases(places.blocked(x), rows, size, g, places);
+  const shares: string[][] = phases.map(() => []);
+  let free: string | undefined;
+  for (let tap = 0; tap < g.kernel[0] * g.kernel[1]; tap++) {
+    const at = [Math.floor(tap / g.kernel[1]) - g.begin[0], (tap % g.kernel[1]) - g.begin[1]] as const;
+    const by = [Math.floor(at[0] / g.strides[0]), Math.floor(at[1] / g.strides[1])] as const;
+    const phase = (at[0] - by[0] * g.strides[0]) * g.strides[1] + at[1] - by[1] * g.strides[1];
+    const seen = shift(phases[phase] ?? '', size, g.output, by, lowest);
+    const mask = op('HardSigmoid', [sub(seen, places.blocked(y))], hardSigmoid(1e30, 1));
+    const first = free === undefined ? mask : mul(mask, free);
+    free = free === undefined ? op('HardSigmoid', [mask], hardSigmoid(-1, 1)) : sub(free, first);
+    shares[phase]?.push(shift(mul(first, places.blocked(dY)), g.output, size, [-by[0], -by[1]], 0));
+  }
+  const parts = shares.map(each => (each.length === 0 ? undefined : each.length === 1 ? each[0] : op('Sum', each)));
   places.setPhases(dX, { strides: g.strides, size, parts });
 }
+type Pair = readonly [number, number];
+/** Below every activation, and no infinity, which times zero would be no number. */
+const lowest = -1e38;
 
 /** The elements ≡ (r, c) modulo the strides, row-major over (r, c). */
 function splitPhases(x: string, rows: number, size: readonly [number, number], g: Geometry, places: Places): string[] {
