@@ -25,7 +25,20 @@ const config = join(server.folder, 'config');
 const sshConfig = join(server.folder, 'none');
 const destination = `${server.user}@127.0.0.1:${server.port}`;
 await addDevice('bench', destination, { config, identityFile: server.key, sshConfig });
-const scp = ['-q', '-O', '-i', server.key, '-P', String(server.port), '-o', 'StrictHostKeyChecking=no', '-o', `UserKnownHostsFile=${join(server.folder, 'known')}`, '-o', 'IdentityAgent=none'];
+const scp = [
+  '-q',
+  '-O',
+  '-i',
+  server.key,
+  '-P',
+  String(server.port),
+  '-o',
+  'StrictHostKeyChecking=no',
+  '-o',
+  `UserKnownHostsFile=${join(server.folder, 'known')}`,
+  '-o',
+  'IdentityAgent=none',
+];
 const sftp = scp.filter(word => word !== '-O');
 const times = { push: [], whole: [], hash: [], sync: [], scp: [], 'scp -O': [] };
 const timed = async (name, work) => {

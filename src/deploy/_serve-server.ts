@@ -3,7 +3,7 @@ import net from 'node:net';
 import { constants } from 'node:os';
 import ssh2, { type Connection, type ServerChannel, type Session } from 'ssh2';
 import { EdgeError } from '../core/errors.ts';
-import { hostKeyDigest } from './transports/ssh.ts';
+import { gatherWrites, hostKeyDigest } from './transports/ssh.ts';
 
 export interface ServedKeys {
   /** Private key of the host and public key of the one client that may log in, OpenSSH text. */
@@ -114,7 +114,7 @@ export async function startServer({ hostPrivate, clientPublic }: ServedKeys, hom
   });
   // The library's own listener hands sockets over; ours in front lets a test or a stop cut them.
   const front = net.createServer(socket => {
-    socket.setNoDelay(true);
+    gatherWrites(socket.setNoDelay(true));
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     server.injectSocket(socket);

@@ -6,6 +6,7 @@ import { Client, type ConnectConfig } from 'ssh2';
 import { EdgeError } from '../../core/errors.ts';
 import type { Digest } from '../../core/fingerprint.ts';
 import { type SshAddress, showAddress } from '../ssh-config.ts';
+import { gatherWrites } from './_gather.ts';
 import { type AuthPlan, authenticator } from './_login.ts';
 
 /** What must be known before a byte is trusted: the pinned digest of a host's key, by `host:port`. */
@@ -40,7 +41,7 @@ const dial = (host: string, port: number, timeoutMs: number): Promise<net.Socket
     socket.once('error', reject);
     socket.once('connect', () => {
       socket.off('error', reject);
-      socket.setTimeout(0).setNoDelay(true);
+      gatherWrites(socket.setTimeout(0).setNoDelay(true));
       resolve(socket);
     });
   });

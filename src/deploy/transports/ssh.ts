@@ -8,6 +8,7 @@ import { cancelledError, type Door, lostError, type ShellIo, timeoutError } from
 import { posixTransport } from './_posix.ts';
 
 export { type ConnectOptions, fingerprint, hostKeyDigest, lookAtHostKey, type PinOf } from './_connection.ts';
+export { gatherWrites } from './_gather.ts';
 export { type AuthPlan, planLogin } from './_login.ts';
 
 /** sshd's MaxSessions is 10 by default; further channels are refused, so the rest waits. */
