@@ -1,8 +1,7 @@
 import { EdgeError } from '../core/errors.ts';
 import type { Graph, Node, TensorType } from '../graph/ir.ts';
-import type { Bound, Operator, Tie } from '../graph/operator.ts';
-import { operatorOf } from '../graph/ops/table.ts';
-import { inferShapes } from '../graph/shapes.ts';
+import type { Tie } from '../graph/operator.ts';
+import { infer } from '../graph/shapes.ts';
 
 /** A channel: every slot (value, axis, index) that must live or die together. Slots are numbered; a class is named by its smallest slot. */
 export interface ChannelClasses {
@@ -56,43 +55,36 @@ class Slots {
 
 const operandOf = (node: Node, [side, index]: Tie['from']): string | undefined => (side === 'in' ? node.inputs[index] : node.outputs[index]) || undefined;
 
-/** Binds a node to its operator row with types and constants; an operator without a row is an error naming the node. */
-export function bindNode(graph: Graph, node: Node, types: ReadonlyMap<string, TensorType>): { readonly operator: Operator; readonly bound: Bound<unknown> } {
-  const opset = graph.opsets[node.domain] ?? 1;
-  const operator = operatorOf(node, opset);
-  if (!operator) {
-    throw new EdgeError('operator-unsupported', `The node ${node.name} is a ${node.type}, which has no entry in the operator table.`, {
-      hint: `Exclude the layers around it from pruning and quantization, or cut the network before ${node.outputs[0]}.`,
-    });
-  }
-  const attributes = operator.attributes.parse(Object.fromEntries(Object.entries(node.attributes).map(([name, attribute]) => [name, attribute.value])));
-  const inputs = node.inputs.map(name => (name === '' ? undefined : types.get(name)));
-  const constants = node.inputs.map(name => (name === '' ? undefined : graph.initializers.get(name)));
-  return { operator, bound: { node, attributes, inputs, constants, opset } };
-}
-
 /** Channel classes of a graph: union-find over slots by the operator rows' ties; graph inputs and outputs are locked. */
 export function channelClasses(graph: Graph): ChannelClasses {
-  const types = inferShapes(graph);
+  const inferred = infer(graph);
   const slots = new Slots();
-  for (const [value, type] of types) slots.add(value, type);
+  for (const [value, type] of inferred.types) slots.add(value, type);
   for (const [value, tensor] of graph.initializers) if (!slots.dims.has(value)) slots.add(value, tensor);
   const locks: { readonly slot: number; readonly reason: string }[] = [];
+  const lockAxis = (value: string, axis: number, reason: string) => {
+    for (let i = 0; i < (slots.dims.get(value)?.[axis] ?? 0); i++) locks.push({ slot: slots.slot(value, axis, i), reason });
+  };
   const lockValue = (value: string, reason: string) => {
-    slots.dims.get(value)?.forEach((dim, axis) => {
-      for (let i = 0; i < dim; i++) locks.push({ slot: slots.slot(value, axis, i), reason });
-    });
+    for (const axis of (slots.dims.get(value) ?? []).keys()) lockAxis(value, axis, reason);
   };
   for (const { name } of graph.inputs) if (!graph.initializers.has(name)) lockValue(name, 'network input');
   for (const { name } of graph.outputs) lockValue(name, 'network output');
-  for (const node of graph.nodes) {
-    const { operator, bound } = bindNode(graph, node, types);
+  for (const { operator, bound } of inferred.bound) {
+    const { node } = bound;
     const ties = operator.ties(bound);
     if ('locked' in ties) {
       for (const value of [...node.inputs, ...node.outputs]) if (value !== '') lockValue(value, `${node.name}: ${ties.locked}`);
       continue;
     }
     for (const tie of ties) applyTie(slots, node, tie);
+    // An axis that no tie mentions must keep its size: a softmax's, a slice's, a reduced one.
+    const mentioned = new Set(ties.flatMap(tie => [`${operandOf(node, tie.from)}|${tie.fromAxis}`, `${operandOf(node, tie.to)}|${tie.toAxis}`]));
+    for (const value of [...node.inputs, ...node.outputs]) {
+      slots.dims.get(value)?.forEach((size, axis) => {
+        if (size > 1 && !mentioned.has(`${value}|${axis}`)) lockAxis(value, axis, `${node.name}: ${node.type} fixes axis ${axis}`);
+      });
+    }
   }
   const reasons = new Map<number, string>();
   for (const { slot, reason } of locks) {

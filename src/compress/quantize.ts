@@ -2,10 +2,9 @@ import { EdgeError, unreachable } from '../core/errors.ts';
 import { Builder } from '../graph/builder.ts';
 import { removeUnused } from '../graph/clean.ts';
 import { f32, type Graph, int, type Node, type Tensor } from '../graph/ir.ts';
-import type { QuantizeRule } from '../graph/operator.ts';
-import { inferShapes } from '../graph/shapes.ts';
+import { type QuantizeRule, weightAxisOf } from '../graph/operator.ts';
+import { infer } from '../graph/shapes.ts';
 import type { ActivationRange, RangeTable } from './calibrate.ts';
-import { bindNode } from './channel-groups.ts';
 import { quantizedBias, quantizedKernel } from './weight-grid.ts';
 
 /**
@@ -40,7 +39,6 @@ interface Context {
  * Throws `calibration-missing` naming the activation that the table lacks: then it was made on another graph.
  */
 export function quantize(graph: Graph, table: RangeTable, policy: QuantizePolicy): Graph {
-  const types = inferShapes(graph);
   const builder = new Builder(graph.name, graph.opsets);
   builder.inputs.push(...graph.inputs);
   builder.outputs.push(...graph.outputs);
@@ -55,7 +53,7 @@ export function quantize(graph: Graph, table: RangeTable, policy: QuantizePolicy
     policy,
     consumers,
     ranges: new Map(table.ranges.map(range => [range.name, range])),
-    rules: new Map(graph.nodes.map(node => [node, policy.excluded?.includes(node.name) ? { kind: 'float' } : bindNode(graph, node, types).operator.quantize])),
+    rules: new Map(infer(graph).bound.map(({ operator, bound: { node } }) => [node, policy.excluded?.includes(node.name) ? { kind: 'float' } : operator.quantize])),
     producers: new Map(graph.nodes.flatMap(node => node.outputs.map(output => [output, node] as const))),
     dequantized: new Map(),
   };
@@ -70,8 +68,9 @@ function emit(context: Context, node: Node): void {
   if (rule.kind === 'weighted' && weightOf(context, node, rule.weightInput)) {
     const input = context.dequantized.get(node.inputs[0] as string)?.scale as number;
     const bias = policy.engine === 'onnxruntime' ? graph.initializers.get(node.inputs[2] ?? '') : undefined;
-    const kernel = quantizedKernel(weightOf(context, node, rule.weightInput) as Tensor, rule.weightAxis, bias && { bias, inputScale: input });
-    inputs[rule.weightInput] = dequantizedConstant(builder, node.inputs[rule.weightInput] as string, kernel.values, kernel.scales, rule.weightAxis);
+    const axis = weightAxisOf(node, rule);
+    const kernel = quantizedKernel(weightOf(context, node, rule.weightInput) as Tensor, axis, bias && { bias, inputScale: input });
+    inputs[rule.weightInput] = dequantizedConstant(builder, node.inputs[rule.weightInput] as string, kernel.values, kernel.scales, axis);
     if (bias)
       inputs[2] = dequantizedConstant(
         builder,

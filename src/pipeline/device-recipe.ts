@@ -17,7 +17,11 @@ interface DeviceLine {
   readonly networks: readonly NetworkArtifacts[];
   readonly tensors: Artifact<'tensors'>;
   readonly plan: SpecPlan['training'];
-  readonly history: Line & { readonly trained: { readonly log: Artifact<'training-log'> }; readonly evaluated: { readonly score: Artifact<'score'> } };
+  readonly history: Line & {
+    readonly trained: { readonly log: Artifact<'training-log'> };
+    readonly evaluated: { readonly score: Artifact<'score'> };
+    readonly baselines: Artifact<'score'>;
+  };
 }
 
 /** What happens on one device: an engine per network and precision, all measured in one session, each one's accuracy through that very engine, the report and its gate. */
@@ -72,6 +76,7 @@ export function addDevice(recipe: Recipe, { project, device, steps, networks, te
       scores,
       trainLog: history.trained.log,
       trainScore: history.evaluated.score,
+      baselines: history.baselines,
       images: tensors,
       model: (networks.at(-1) as NetworkArtifacts).fp32,
       ...(history.retrained ? { retrainLog: history.retrained.log, retrainScore: history.retrained.score } : {}),

@@ -17,7 +17,7 @@ import { inProject, sourceFile, sourceFolder } from './sources.ts';
 import { dataSteps, scenesStep } from './steps/data.ts';
 import { deviceSteps } from './steps/device.ts';
 import { exportStep, quantizeStep } from './steps/export.ts';
-import { calibrateStep, evaluateStep, initializeStep, tensorsStep, trainStep } from './steps/learn.ts';
+import { baselinesStep, calibrateStep, evaluateStep, initializeStep, tensorsStep, trainStep } from './steps/learn.ts';
 import { keyDigest, packageStep } from './steps/package.ts';
 import { pruneStep } from './steps/prune.ts';
 import { planTraining, type SpecPlan } from './training-plan.ts';
@@ -59,6 +59,7 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   const trained = recipe.add(trainStep, { config: { plan: first.training, freeze }, inputs: { network, train: data.train, validation: data.validation } });
   const evaluated = recipe.add(evaluateStep, { config: { plan: first.training }, inputs: { network: trained.network, validation: data.validation } });
 
+  const { scores: baselines } = recipe.add(baselinesStep, { config: { plan: first.training, tuning: 100 }, inputs: { network, train: data.train, validation: data.validation } });
   const line = await addPruning(recipe, project, { first, freeze, data, trained, evaluated });
   const recipeFile = await readCalibration(project);
   const exported = (name: NetworkArtifacts['name'], from: { readonly network: Artifact<'network'>; readonly score: Artifact<'score'> }): NetworkArtifacts => {
@@ -93,7 +94,7 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
       networks: [...(baseline ? [baseline] : []), results],
       tensors,
       plan: first.training,
-      history: { ...line, trained, evaluated },
+      history: { ...line, trained, evaluated, baselines },
     });
     published.push({ artifact: report, path: `report-${device.name}` });
   }

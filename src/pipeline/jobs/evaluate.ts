@@ -36,7 +36,13 @@ export async function scoreNetwork({
     }
   }
   const predictions = await predict(graph, task, watched(), { signal, ...(onImages ? { onBatch: onImages } : {}) });
-  return task.score(predictions, truth);
+  const score = task.score(predictions, truth);
+  if (plan.task.name !== 'detectnet_v2') return score;
+  // The same predictions once more on boxes that cover at least half a cell by one: smaller ones lie below what a stride of 16 can tell apart.
+  const least = { minimumWidth: 8, minimumHeight: 16, maximumWidth: 9999, maximumHeight: 9999 };
+  const boxes = Object.fromEntries(info.labels.map(label => [label, least]));
+  const larger = openTask({ ...plan.task, settings: { ...plan.task.settings, evaluation: { ...plan.task.settings.evaluation, boxes } } }, info.labels).score(predictions, truth);
+  return { ...score, detail: { ...score.detail, boxesFrom16x8: { value: larger.value, decisions: larger.decisions } } };
 }
 
 /** The validation images in order, as the network wants them; the last batch is padded. */

@@ -10,6 +10,7 @@ import { buildNetwork, networkSettingsSchema } from '../../zoo/network.ts';
 import { backboneSettingsSchema, networkFromOnnx } from '../../zoo/onnx-backbone.ts';
 import { loadSummary, loadWeights } from '../../zoo/weights.ts';
 import { isolated } from '../isolation.ts';
+import type { BaselineScore, BaselinesRequest } from '../jobs/baselines.ts';
 import type { CalibrateRequest } from '../jobs/calibrate.ts';
 import type { EvaluateRequest, TensorsRequest } from '../jobs/evaluate.ts';
 import type { TrainingLog, TrainMessage, TrainRequest } from '../jobs/train.ts';
@@ -98,7 +99,26 @@ export const evaluateStep = defineStep({
       'info',
       `${score.metric} ${score.value.toFixed(4)} on ${score.n} images (${score.decisions} decisions): ${score.perClass.map(row => `${row.label} ${row.value.toFixed(3)}`).join(', ')}`,
     );
+    const larger = score.detail.boxesFrom16x8 as { readonly value: number; readonly decisions: number } | undefined;
+    if (larger) log('info', `on boxes at least 16 px high and 8 px wide: ${larger.value.toFixed(4)} (${larger.decisions} decisions)`);
     await writeFile(outputs.score, JSON.stringify(score));
+  },
+});
+
+/** What the network must beat, on the same validation images. */
+export const baselinesStep = defineStep({
+  name: 'baselines',
+  version: 1,
+  config: z.strictObject({ plan: trainingPlanSchema, tuning: z.int().positive() }),
+  inputs: { network: 'network', train: 'dataset', validation: 'dataset' },
+  outputs: { scores: 'score' },
+  identity: ({ plan: { task, input, fit, mapping }, tuning }) => ({ task, input, fit, mapping, tuning }),
+  exclusive: cpu,
+  async run({ config, inputs, outputs, signal, progress, log }) {
+    const request: BaselinesRequest = { ...config, ...inputs };
+    const scores = await isolated<readonly BaselineScore[]>(job('baselines'), 'baselinesJob', request, { signal, onMessage: counted(progress) });
+    for (const { name, score } of scores) log('info', `${name}: ${score.metric} ${score.value.toFixed(4)} on ${score.n} images`);
+    await writeFile(outputs.scores, JSON.stringify(scores.map(({ name, score }) => ({ name, metric: score.metric, value: score.value, n: score.n }))));
   },
 });
 

@@ -41,6 +41,7 @@ export const reportStep = defineStep({
     scores: 'score[]',
     trainLog: 'training-log?',
     trainScore: 'score?',
+    baselines: 'score?',
     retrainLog: 'training-log?',
     retrainScore: 'score?',
     pruneReport: 'prune-report?',
@@ -85,7 +86,7 @@ export const reportStep = defineStep({
       project: { name: config.project },
       gate,
       images: inputs.images && config.task ? await reportImages(inputs.images, inputs.outputs, config.task, info) : [],
-      notes: [...new Set(passports.flatMap(passport => passport.notes))],
+      notes: [...new Set([...passports.flatMap(passport => passport.notes), ...(inputs.baselines ? baselineNotes(await json(inputs.baselines)) : [])])],
     };
     for (const row of report.results) if (row.gate === 'unjudged' && row.gateNote) note(`${row.precision}: ${row.gateNote}`);
     const checked = parseReport(JSON.parse(JSON.stringify(report)));
@@ -116,6 +117,9 @@ export const gateStep = defineStep({
     await writeFile(outputs.verdict, JSON.stringify(report.results.map(({ precision, batch, gate }) => ({ precision, batch, gate }))));
   },
 });
+
+const baselineNotes = (scores: readonly { readonly name: string; readonly metric: string; readonly value: number; readonly n: number }[]) =>
+  scores.map(({ name, metric, value, n }) => `Baseline to beat, ${name}: ${(100 * value).toFixed(1)} % ${metric} on the ${n} validation images.`);
 
 const json = async <T>(path: string): Promise<T> => JSON.parse(await readFile(path, 'utf8')) as T;
 
