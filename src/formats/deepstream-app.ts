@@ -33,17 +33,7 @@ export function deepstreamApp(settings: DeepstreamAppSettings): Ini {
     groups: [
       group('application', { 'enable-perf-measurement': 1, 'perf-measurement-interval-sec': benchmark ? 1 : 5, 'gie-kitti-output-dir': settings.kittiDir }),
       group('tiled-display', { enable: benchmark ? 0 : 1, rows: Math.ceil(sources.length / columns), columns, width: 1280, height: 720, 'gpu-id': 0, 'nvbuf-memory-type': 0 }),
-      ...sources.map((uri, index) =>
-        group(`source${index}`, {
-          enable: 1,
-          type: uri.startsWith('rtsp://') ? 4 : 3,
-          uri,
-          'num-sources': 1,
-          'gpu-id': 0,
-          'cudadec-memtype': 0,
-          latency: uri.startsWith('rtsp://') ? 200 : undefined,
-        }),
-      ),
+      ...sources.map(sourceGroup),
       sinkGroup(sink, settings, benchmark),
       group('osd', {
         enable: benchmark ? 0 : 1,
@@ -85,6 +75,11 @@ export function deepstreamApp(settings: DeepstreamAppSettings): Ini {
 }
 /** The config as text. */
 export const deepstreamAppText = (settings: DeepstreamAppSettings): string => formatIni(deepstreamApp(settings));
+
+function sourceGroup(uri: string, index: number): IniGroup {
+  const live = uri.startsWith('rtsp://');
+  return group(`source${index}`, { enable: 1, type: live ? 4 : 3, uri, 'num-sources': 1, 'gpu-id': 0, 'cudadec-memtype': 0, latency: live ? 200 : undefined });
+}
 
 function sinkGroup(sink: keyof typeof sinkTypes, { outputFile }: DeepstreamAppSettings, benchmark: boolean): IniGroup {
   const encoded = sink === 'file' || sink === 'rtsp';

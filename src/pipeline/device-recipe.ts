@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Precision } from '../core/evidence.ts';
 import type { Artifact, Recipe } from '../core/recipe.ts';
 import type { KnownDevice } from './device-pool.ts';
@@ -24,50 +25,80 @@ interface DeviceLine {
   };
 }
 
+/** One engine to build and time: which network, at which batch, in which precision. */
+interface EngineLine {
+  readonly network: NetworkArtifacts;
+  readonly batch: number;
+  readonly precision: Precision;
+}
+interface Engine {
+  readonly line: EngineLine;
+  readonly passport: Artifact<'passport'>;
+  readonly outputs: Artifact<'tensors'>;
+}
+
 /** What happens on one device: an engine per network and precision, all measured in one session, each one's accuracy through that very engine, the report and its gate. */
-export function addDevice(recipe: Recipe, { project, device, steps, networks, tensors, plan, history }: DeviceLine): Artifact<'report'> {
-  const { settings } = project;
-  const { precisions } = settings.export;
-  const { batch: batches, images: _, ...protocol } = settings.benchmark;
-  const identity = identityOf(device);
-  const lines = networks.flatMap(network => batches.flatMap(batch => precisions.map(precision => ({ network, batch, precision }))));
-  const engines = lines.map(({ network, batch, precision }) => {
-    const name = `${network.name === 'baseline' ? 'unpruned' : 'pruned'} ${precision}${batches.length > 1 ? ` b${batch}` : ''}`;
-    const label = `${device.name} ${networks.length > 1 ? name : name.replace('pruned ', '')}`;
-    const { onnx, cache } = sourceOf(network, precision, device.runtime);
-    const { passport } = recipe.add(steps.build, {
-      id: `build ${label}`,
-      config: { identity, precision, batch, threads: protocol.threads, engine: label.replaceAll(' ', '-') },
-      inputs: { onnx, ...(cache ? { cache } : {}) },
-    });
-    const { tensors: outputs } = recipe.add(steps.infer, { id: `infer ${label}`, config: { identity }, inputs: { passport, tensors } });
-    return { passport, outputs };
-  });
+export function addDevice(recipe: Recipe, line: DeviceLine): Artifact<'report'> {
+  const { project, device, steps, networks } = line;
+  const { batch: batches, images: _, ...protocol } = project.settings.benchmark;
+  const lines = networks.flatMap(network => batches.flatMap(batch => project.settings.export.precisions.map(precision => ({ network, batch, precision }))));
+  const engines = lines.map(each => addEngine(recipe, line, each));
   const { measurements } = recipe.add(steps.benchmark, {
     id: `benchmark ${device.name}`,
-    config: { identity, protocol },
+    config: { identity: identityOf(device), protocol },
     inputs: { passports: engines.map(engine => engine.passport) },
   });
-  const scores = networks.flatMap((network, at) =>
-    batches.map((batch, which) => {
-      const start = (at * batches.length + which) * precisions.length;
-      const id = `accuracy ${device.name}${networks.length > 1 ? ` ${network.name === 'baseline' ? 'unpruned' : 'pruned'}` : ''}${batches.length > 1 ? ` b${batch}` : ''}`;
-      return recipe.add(accuracyStep, {
-        id,
-        config: { task: plan.task, precisions },
-        inputs: { images: tensors, outputs: engines.slice(start, start + precisions.length).map(engine => engine.outputs) },
-      }).scores;
-    }),
-  );
+  const scores = networks.flatMap(network => batches.map(batch => addAccuracy(recipe, line, engines, network, batch)));
+  const report = addReport(recipe, line, { engines, measurements, scores });
+  recipe.add(gateStep, { id: `gate ${device.name}`, config: {}, inputs: { report } });
+  return report;
+}
+
+/** A step's id on this device: `build nano pruned int8`; the network is named where there are two, the batch where there are several. */
+function idOf(verb: string, { device, networks, project }: DeviceLine, { network, batch, precision }: Omit<EngineLine, 'precision'> & { readonly precision?: Precision }): string {
+  const which = networks.length > 1 ? [network.name === 'baseline' ? 'unpruned' : 'pruned'] : [];
+  return [verb, device.name, ...which, ...(precision ? [precision] : []), ...(project.settings.benchmark.batch.length > 1 ? [`b${batch}`] : [])].join(' ');
+}
+
+function addEngine(recipe: Recipe, line: DeviceLine, each: EngineLine): Engine {
+  const { device, steps, tensors, project } = line;
+  const identity = identityOf(device);
+  const { onnx, cache } = sourceOf(each.network, each.precision, device.runtime);
+  const { passport } = recipe.add(steps.build, {
+    id: idOf('build', line, each),
+    config: { identity, precision: each.precision, batch: each.batch, threads: project.settings.benchmark.threads, engine: idOf('engine', line, each).replaceAll(' ', '-') },
+    inputs: { onnx, ...(cache ? { cache } : {}) },
+  });
+  const { tensors: outputs } = recipe.add(steps.infer, { id: idOf('infer', line, each), config: { identity }, inputs: { passport, tensors } });
+  return { line: each, passport, outputs };
+}
+
+function addAccuracy(recipe: Recipe, line: DeviceLine, engines: readonly Engine[], network: NetworkArtifacts, batch: number): Artifact<'score'> {
+  const own = engines.filter(engine => engine.line.network === network && engine.line.batch === batch);
+  return recipe.add(accuracyStep, {
+    id: idOf('accuracy', line, { network, batch }),
+    config: { task: line.plan.task, precisions: own.map(engine => engine.line.precision) },
+    inputs: { images: line.tensors, outputs: own.map(engine => engine.outputs) },
+  }).scores;
+}
+
+interface Measured {
+  readonly engines: readonly Engine[];
+  readonly measurements: Artifact<'measurement'>;
+  readonly scores: readonly Artifact<'score'>[];
+}
+
+function addReport(recipe: Recipe, { project, device, networks, tensors, plan, history }: DeviceLine, { engines, measurements, scores }: Measured): Artifact<'report'> {
+  const { batch: batches, images: _, ...protocol } = project.settings.benchmark;
   const last = engines.at(-1)?.outputs;
-  const { report } = recipe.add(reportStep, {
+  return recipe.add(reportStep, {
     id: `report ${device.name}`,
     config: {
-      project: project.folder.split('/').at(-1) ?? 'project',
+      project: basename(project.folder),
       device: deviceBlock(device),
-      gate: settings.gate,
+      gate: project.settings.gate,
       protocol: { ...protocol, batch: batches[0] ?? 1 },
-      lines: lines.map(({ network, batch, precision }) => ({ network: network.name, batch, precision })),
+      lines: engines.map(({ line: { network, batch, precision } }) => ({ network: network.name, batch, precision })),
       task: plan.task,
     },
     inputs: {
@@ -83,9 +114,7 @@ export function addDevice(recipe: Recipe, { project, device, steps, networks, te
       ...(history.pruned ? { pruneReport: history.pruned.report, pruneScore: history.pruned.score } : {}),
       ...(last ? { outputs: last } : {}),
     },
-  });
-  recipe.add(gateStep, { id: `gate ${device.name}`, config: {}, inputs: { report } });
-  return report;
+  }).report;
 }
 
 /** What an engine is built from: FP16 and INT8 graphs for onnxruntime; for TensorRT the FP32 graph, with a cache where it still reads one. */

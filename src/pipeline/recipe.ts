@@ -14,7 +14,7 @@ import { addDevice } from './device-recipe.ts';
 import type { Published } from './outputs.ts';
 import type { Project } from './project.ts';
 import { inProject, sourceFile, sourceFolder } from './sources.ts';
-import { dataSteps, scenesStep } from './steps/data.ts';
+import { convertStep, datasetStep, scenesStep } from './steps/data.ts';
 import { deviceSteps } from './steps/device.ts';
 import { exportStep, quantizeStep } from './steps/export.ts';
 import { baselinesStep, calibrateStep, evaluateStep, initializeStep, tensorsStep, trainStep } from './steps/learn.ts';
@@ -162,20 +162,19 @@ async function readPlan(project: Project, spec: string): Promise<SpecPlan> {
 
 async function addData(recipe: Recipe, project: Project, { training }: SpecPlan, cache: StatCache) {
   const { data } = project.settings;
-  const steps = dataSteps(cache);
   const images = data.scenes && recipe.add(scenesStep, { config: data.scenes, inputs: {} }).images;
   const format = data.scenes ? 'kitti' : (['kitti', 'voc', 'coco', 'folders'] as const).find(name => data[name] !== undefined);
   const path = inProject(project.folder, data.kitti ?? data.voc ?? data.coco ?? data.folders ?? '.');
   const source = images ? undefined : format === 'coco' ? await sourceFile(path, cache, 'data.coco') : await sourceFolder(path, cache, `data.${format}`);
   const validation = data.scenes ? { train: 'train', val: 'val' } : data.validation;
   const at = { ...(source ? { path: source.path, content: source.digest } : {}), validation };
-  const dataset = recipe.add(steps.dataset, {
+  const dataset = recipe.add(datasetStep(cache), {
     config: { ...at, format: format ?? 'kitti', split: data.split, seed: data.seed, input: training.input },
     inputs: images ? { images } : {},
   });
   const converts = format === 'kitti' && typeof validation !== 'undefined';
   const records = converts
-    ? recipe.add(steps.convert, { config: { ...at, extension: data.scenes ? '.jpg' : await imageExtension(path) }, inputs: images ? { images } : {} }).records
+    ? recipe.add(convertStep, { config: { ...at, extension: data.scenes ? '.jpg' : await imageExtension(path) }, inputs: images ? { images } : {} }).records
     : undefined;
   return { train: dataset.train, validation: dataset.validation, records };
 }

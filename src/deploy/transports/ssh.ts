@@ -79,27 +79,27 @@ function overChannel(name: string, connection: Connection, text: string, io: She
       if (error) return void setImmediate(() => settle(() => reject(connection.alive() ? refusedError(name, error) : lostError(name, text, error))));
       channel = opened;
       if (ended) return opened.close();
-      opened.on('error', () => {});
-      opened.stderr.on('error', () => {});
       opened.on('exit', (exit: number | null, signal?: string) => {
         code = exit ?? signalCode(signal ?? 'HUP');
       });
-      const part = (): void => {
+      join(opened, io, () => {
         if (--open === 0) settle(() => (stopped ? reject(stopped) : code === undefined ? reject(lostError(name, text)) : resolve(code)));
-      };
-      for (const [stream, event] of [
-        [opened, 'close'],
-        [opened, 'end'],
-        [opened.stderr, 'end'],
-      ] as const)
-        stream.once(event, part);
-      opened.pipe(io.stdout, { end: false });
-      opened.stderr.pipe(io.stderr, { end: false });
+      });
       feed(opened, io.stdin, cause =>
         stop(new EdgeError('file-missing', `Reading what to send to "${name}" failed: ${cause.message}`, { hint: 'Is the file still there?', cause })),
       );
     });
   });
+}
+
+/** Carries a channel's streams to their readers; `part` is called for its close and for each stream's end. */
+function join(channel: ClientChannel, io: ShellIo, part: () => void): void {
+  channel.on('error', () => {});
+  channel.stderr.on('error', () => {});
+  channel.once('close', part);
+  for (const stream of [channel, channel.stderr]) stream.once('end', part);
+  channel.pipe(io.stdout, { end: false });
+  channel.stderr.pipe(io.stderr, { end: false });
 }
 
 function feed(channel: ClientChannel, stdin: Readable | Uint8Array | undefined, onError: (error: Error) => void): void {

@@ -41,9 +41,9 @@ export const scenesStep = defineStep({
   },
 });
 
-/** Steps that read images where they lie; digests come from the project's stat cache. */
-export function dataSteps(cache: StatCache) {
-  const dataset = defineStep({
+/** Import, split and validation, reading images where they lie; digests come from the project's stat cache. */
+export const datasetStep = (cache: StatCache) =>
+  defineStep({
     name: 'dataset',
     version: 1,
     exclusive: () => [thisCpu],
@@ -77,34 +77,33 @@ export function dataSteps(cache: StatCache) {
     },
   });
 
-  const convert = defineStep({
-    name: 'convert',
-    version: 1,
-    exclusive: () => [thisCpu],
-    config: z.strictObject({ path: z.string().optional(), content: z.string().optional(), validation: z.union([z.number(), foldersSchema]), extension: z.string() }),
-    inputs: { images: 'images?' },
-    outputs: { records: 'tfrecords' },
-    identity: ({ path: _, ...rest }) => rest,
-    async run({ config, inputs, outputs, signal, progress, log }) {
-      const root = inputs.images ?? (config.path as string);
-      await mkdir(outputs.records, { recursive: true });
-      const parts =
-        typeof config.validation === 'number'
-          ? [{ folder: root, name: 'kitti', valSplit: 100 * config.validation }]
-          : Object.entries(config.validation).map(([name, folder]) => ({ folder: join(root, folder), name, valSplit: 0 }));
-      for (const { folder, name, valSplit } of parts) {
-        const dirs = await kittiFolders(folder);
-        const report = await convertKitti(
-          { root: folder, imageDirName: dirs.images, labelDirName: dirs.labels, imageExtension: config.extension, numShards: 10, partitionMode: 'random', valSplit },
-          join(outputs.records, name),
-          { signal, onProgress: (done, total) => progress(done, total, {}, 'images') },
-        );
-        for (const fold of report.folds) log('info', `${name}: fold ${fold.fold}, ${fold.images} images`);
-      }
-    },
-  });
-  return { dataset, convert };
-}
+/** The KITTI tree as TFRecords, as TLT itself would read them. */
+export const convertStep = defineStep({
+  name: 'convert',
+  version: 1,
+  exclusive: () => [thisCpu],
+  config: z.strictObject({ path: z.string().optional(), content: z.string().optional(), validation: z.union([z.number(), foldersSchema]), extension: z.string() }),
+  inputs: { images: 'images?' },
+  outputs: { records: 'tfrecords' },
+  identity: ({ path: _, ...rest }) => rest,
+  async run({ config, inputs, outputs, signal, progress, log }) {
+    const root = inputs.images ?? (config.path as string);
+    await mkdir(outputs.records, { recursive: true });
+    const parts =
+      typeof config.validation === 'number'
+        ? [{ folder: root, name: 'kitti', valSplit: 100 * config.validation }]
+        : Object.entries(config.validation).map(([name, folder]) => ({ folder: join(root, folder), name, valSplit: 0 }));
+    for (const { folder, name, valSplit } of parts) {
+      const dirs = await kittiFolders(folder);
+      const report = await convertKitti(
+        { root: folder, imageDirName: dirs.images, labelDirName: dirs.labels, imageExtension: config.extension, numShards: 10, partitionMode: 'random', valSplit },
+        join(outputs.records, name),
+        { signal, onProgress: (done, total) => progress(done, total, {}, 'images') },
+      );
+      for (const fold of report.folds) log('info', `${name}: fold ${fold.fold}, ${fold.images} images`);
+    }
+  },
+});
 
 async function importSplit(
   root: string,

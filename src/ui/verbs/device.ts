@@ -15,33 +15,15 @@ interface Common {
   readonly json?: boolean;
 }
 
+const verb = (parent: Command, name: string, description: string): Command =>
+  parent.command(name).description(description).option('--project <dir>', 'the project (default: the nearest edgeforge.yaml upwards)').option('--json', 'print JSON');
+
 /** device add|list|remove|clean|serve|stop, doctor, targets: the boards and what they can do. */
 export function addDeviceVerbs(program: Command, cli: Cli): void {
   const { output } = cli;
   const device = program.command('device').description('boards: add, list, remove, clean, serve, stop');
-  const verb = (parent: Command, name: string, description: string) =>
-    parent.command(name).description(description).option('--project <dir>', 'the project (default: the nearest edgeforge.yaml upwards)').option('--json', 'print JSON');
-
-  verb(device, 'add <name> <destination>', 'pin the host key of user@host[:port] (or a Host of ~/.ssh/config) and remember the device')
-    .option('--target <kind>', 'kind of device (see: edgeforge targets)')
-    .option('--identity <file>', 'private key')
-    .option('--yes', 'pin the key without asking')
-    .action(
-      cli.does(async (name: string, destination: string, options: Common & { readonly target?: string; readonly identity?: string; readonly yes?: boolean }) => {
-        const ask = output.interactive && !options.yes;
-        const added = await addDevice(name, destination, {
-          ...(options.target ? { target: options.target } : {}),
-          ...(options.identity ? { identityFile: options.identity } : {}),
-          ...(ask ? { confirm: askFingerprint } : {}),
-        });
-        if (options.json) output.out(JSON.stringify({ name, address: showAddress(added.address), fingerprint: added.fingerprint, login: added.login?.toJSON() ?? 'ok' }));
-        else {
-          output.out(`${name} is ${showAddress(added.address)}, host key ${added.fingerprint} (pinned).`);
-          output.out(added.login ? `Login does not work yet: ${added.login.message}\n  mend: ${added.login.hint}` : 'Login works. Next: edgeforge doctor '.concat(name));
-        }
-        return added.login ? 3 : 0;
-      }),
-    );
+  addAddVerb(device, cli);
+  addEmbeddedVerbs(device, cli);
   verb(device, 'list', 'devices of the project and of your list').action(cli.does(async (options: Common) => list(output, options)));
   verb(device, 'remove <name>', 'forget a device and its pinned key').action(
     cli.does(async (name: string) => {
@@ -58,8 +40,44 @@ export function addDeviceVerbs(program: Command, cli: Cli): void {
       return 0;
     }),
   );
+  verb(program, 'doctor [device]', 'what is here, what is possible, what is missing and how to mend it').action(
+    cli.does(async (name: string | undefined, options: Common) => doctor(output, name, options)),
+  );
+  verb(program, 'targets', 'the kinds of device that edgeforge knows').action(
+    cli.does(async (options: Common) => {
+      const known = targets();
+      output.out(options.json ? JSON.stringify(known) : table(known.map(target => [target.name, target.title])));
+      return 0;
+    }),
+  );
+}
+
+function addAddVerb(device: Command, { output, does }: Cli): void {
+  verb(device, 'add <name> <destination>', 'pin the host key of user@host[:port] (or a Host of ~/.ssh/config) and remember the device')
+    .option('--target <kind>', 'kind of device (see: edgeforge targets)')
+    .option('--identity <file>', 'private key')
+    .option('--yes', 'pin the key without asking')
+    .action(
+      does(async (name: string, destination: string, options: Common & { readonly target?: string; readonly identity?: string; readonly yes?: boolean }) => {
+        const ask = output.interactive && !options.yes;
+        const added = await addDevice(name, destination, {
+          ...(options.target ? { target: options.target } : {}),
+          ...(options.identity ? { identityFile: options.identity } : {}),
+          ...(ask ? { confirm: askFingerprint } : {}),
+        });
+        if (options.json) output.out(JSON.stringify({ name, address: showAddress(added.address), fingerprint: added.fingerprint, login: added.login?.toJSON() ?? 'ok' }));
+        else {
+          output.out(`${name} is ${showAddress(added.address)}, host key ${added.fingerprint} (pinned).`);
+          output.out(added.login ? `Login does not work yet: ${added.login.message}\n  mend: ${added.login.hint}` : 'Login works. Next: edgeforge doctor '.concat(name));
+        }
+        return added.login ? 3 : 0;
+      }),
+    );
+}
+
+function addEmbeddedVerbs(device: Command, { output, does }: Cli): void {
   verb(device, 'serve [name]', 'start the embedded device: an SSH server of edgeforge’s own on 127.0.0.1').action(
-    cli.does(async (name: string | undefined, options: Common) => {
+    does(async (name: string | undefined, options: Common) => {
       const project = nearestProject(options.project);
       const served = await ensureServed(project?.folder ?? process.cwd(), name ?? 'bench');
       if (options.json) output.out(JSON.stringify({ ...served, clientKey: undefined }));
@@ -68,20 +86,10 @@ export function addDeviceVerbs(program: Command, cli: Cli): void {
     }),
   );
   verb(device, 'stop [name]', 'end an embedded device').action(
-    cli.does(async (name: string | undefined, options: Common) => {
+    does(async (name: string | undefined, options: Common) => {
       const project = nearestProject(options.project);
       const stopped = await stopServed(project?.folder ?? process.cwd(), name ?? 'bench');
       output.out(stopped ? `${name ?? 'bench'} has ended; what it holds stays.` : `${name ?? 'bench'} was not up.`);
-      return 0;
-    }),
-  );
-  verb(program, 'doctor [device]', 'what is here, what is possible, what is missing and how to mend it').action(
-    cli.does(async (name: string | undefined, options: Common) => doctor(output, name, options)),
-  );
-  verb(program, 'targets', 'the kinds of device that edgeforge knows').action(
-    cli.does(async (options: Common) => {
-      const known = targets();
-      output.out(options.json ? JSON.stringify(known) : table(known.map(target => [target.name, target.title])));
       return 0;
     }),
   );
