@@ -35,7 +35,8 @@ async function downstreamReason(node: RecipeNode, stale: readonly string[], stor
   const own = ownChanges(latest, node);
   if (own.length > 0) return listed(own);
   const inputs = Object.entries(node.inputs).filter(([, input]) => (Array.isArray(input) ? input : [input]).some(({ node: from }) => stale.includes(from.id)));
-  return `input ${inputs.map(([name]) => name).join(', ')} may change; cut off if ${stale.join(', ')} gives equal bytes`;
+  const more = stale.length > 2 ? `${stale.slice(0, 2).join(', ')} and ${stale.length - 2} more` : stale.join(' and ');
+  return `input ${inputs.map(([name]) => name).join(', ')} may change; cut off if ${more} ${stale.length === 1 ? 'gives' : 'give'} equal bytes`;
 }
 
 async function planOne(

@@ -66,7 +66,7 @@ function addEngine(recipe: Recipe, line: DeviceLine, each: EngineLine): Engine {
   const { onnx, cache } = sourceOf(each.network, each.precision, device.runtime);
   const { passport } = recipe.add(steps.build, {
     id: idOf('build', line, each),
-    config: { identity, precision: each.precision, batch: each.batch, threads: project.settings.benchmark.threads, engine: idOf('engine', line, each).replaceAll(' ', '-') },
+    config: { identity, precision: each.precision, batch: each.batch, threads: project.settings.benchmark.threads, engine: idOf('', line, each).trim().replaceAll(' ', '-') },
     inputs: { onnx, ...(cache ? { cache } : {}) },
   });
   const { tensors: outputs } = recipe.add(steps.infer, { id: idOf('infer', line, each), config: { identity }, inputs: { passport, tensors } });

@@ -36,12 +36,17 @@ export function RunScreen({ state, title, nowMs, columns, rows, message }: Scree
   );
 }
 
-/** Steps that fit: everything that is not waiting, newest last, then the first that wait. */
+/** Steps that fit: what ran, runs or failed, newest last, then the first that wait; cached ones and the rest are counts. */
 function StepList({ state, nowMs, columns, rows }: { readonly state: RunState; readonly nowMs: number; readonly columns: number; readonly rows: number }) {
   const steps = [...state.steps];
-  const begun = steps.filter(([, step]) => step.status !== 'waiting');
-  const visible = begun.length >= rows ? begun.slice(-rows) : [...begun, ...steps.filter(([, step]) => step.status === 'waiting').slice(0, rows - begun.length)];
-  const hidden = steps.length - visible.length;
+  const busy = steps.filter(([, step]) => step.status !== 'waiting' && step.status !== 'cached');
+  const waiting = steps.filter(([, step]) => step.status === 'waiting');
+  const visible = busy.length >= rows ? busy.slice(-rows) : [...busy, ...waiting.slice(0, rows - busy.length)];
+  const count = (status: StepState['status']) => steps.filter(([, step]) => step.status === status).length;
+  const later = waiting.length - visible.filter(([, step]) => step.status === 'waiting').length;
+  const rest = [count('cached') > 0 ? `= ${count('cached')} cached` : '', busy.length > rows ? `${busy.length - rows} earlier` : '', later > 0 ? `${later} more wait` : ''].filter(
+    Boolean,
+  );
   const width = Math.min(34, Math.max(...visible.map(([name]) => name.length), 8));
   return (
     <Box flexDirection="column">
@@ -50,7 +55,7 @@ function StepList({ state, nowMs, columns, rows }: { readonly state: RunState; r
           <Text color={colours[step.status]}>{marks[step.status]}</Text> {name.padEnd(width)} {detail(step, nowMs, columns - width - 4)}
         </Text>
       ))}
-      {hidden > 0 && <Text dimColor> … {hidden} more</Text>}
+      {rest.length > 0 && <Text dimColor>{rest.join(', ')}</Text>}
     </Box>
   );
 }
@@ -117,9 +122,9 @@ function Ending({ state, message }: { readonly state: RunState; readonly message
   return (
     <Box flexDirection="column">
       {state.result &&
-        notesOf(state).map(({ step, note }) => (
-          <Text key={step + note} color="yellow">
-            note: {step}: {note}
+        [...new Set(notesOf(state).map(({ note }) => note))].map(note => (
+          <Text key={note} color="yellow" wrap="truncate">
+            note: {note}
           </Text>
         ))}
       {[...failuresOf(state), ...(state.result?.error ? [{ step: 'run', ...state.result.error }] : [])].map(failure => (
