@@ -21,10 +21,15 @@ export const tltConvert = (request: TltConvert, tell: Tell): Promise<ConversionR
   withStatus('dataset_convert', request.results, tell, async status => {
     const { spec, notes } = convertSpec(parseSpec(await readSpecText(request.spec), { file: request.spec, task: 'dataset_convert' }));
     for (const note of notes) tell.note(note);
-    const report = await convertKitti(conversionOf(spec, request), resolve(request.output), { signal: tell.signal, onProgress: (done, total) => tell.progress(done, total, 'images') });
+    const report = await convertKitti(conversionOf(spec, request), resolve(request.output), {
+      signal: tell.signal,
+      onProgress: (done, total) => tell.progress(done, total, 'images'),
+    });
     for (const note of report.notes) tell.note(note);
     for (const { fold, images, objects } of report.folds) {
-      tell.say(`Fold ${fold}: ${images} images, ${report.files.filter(file => file.includes(`-fold-${String(fold).padStart(3, '0')}-`)).length} TFRecords. Wrote the following numbers of objects:`);
+      tell.say(
+        `Fold ${fold}: ${images} images, ${report.files.filter(file => file.includes(`-fold-${String(fold).padStart(3, '0')}-`)).length} TFRecords. Wrote the following numbers of objects:`,
+      );
       for (const line of countLines(objects)) tell.say(line);
     }
     const total = totals(report);
@@ -37,7 +42,10 @@ export const tltConvert = (request: TltConvert, tell: Tell): Promise<ConversionR
 
 function conversionOf(spec: ConvertSpec, { base, spec: file }: TltConvert): KittiConversion {
   if (spec.sampleModifier) {
-    throw new EdgeError('format-unsupported', 'sample_modifier_config (duplicating and filtering samples) is not carried out here.', { hint: 'Remove it; to balance classes, use class_weight in the training spec.', where: { file, path: 'sample_modifier_config' } });
+    throw new EdgeError('format-unsupported', 'sample_modifier_config (duplicating and filtering samples) is not carried out here.', {
+      hint: 'Remove it; to balance classes, use class_weight in the training spec.',
+      where: { file, path: 'sample_modifier_config' },
+    });
   }
   const root = isAbsolute(spec.rootDirectoryPath) ? spec.rootDirectoryPath : resolve(base ?? '.', spec.rootDirectoryPath);
   const { partition } = spec;

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { EdgeError } from '../../core/errors.ts';
 import { siblingModule } from '../../core/package-root.ts';
-import type { TltNetwork } from '../../formats/spec/cli-flags.ts';
-import { classificationSpec } from '../../formats/spec/classification-spec.ts';
 import { writeOnnx } from '../../formats/onnx.ts';
+import { classificationSpec } from '../../formats/spec/classification-spec.ts';
+import type { TltNetwork } from '../../formats/spec/cli-flags.ts';
 import type { Score } from '../../tasks/task.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import { isolated } from '../isolation.ts';
@@ -43,12 +43,20 @@ export const tltEvaluate = (request: TltEvaluate, tell: Tell): Promise<Score> =>
     for (const line of scoreLines(score)) tell.say(line);
     const perClass = Object.fromEntries(score.perClass.map(row => [row.label, 100 * row.value]));
     const name = score.metric === 'top-1' ? 'accuracy' : 'average_precision';
-    status.write({ status: 'RUNNING', message: 'Evaluation metrics generated.', kpi: { [score.metric === 'top-1' ? 'top-1 accuracy' : 'mean average precision']: 100 * score.value }, categorical: { [name]: perClass } });
+    status.write({
+      status: 'RUNNING',
+      message: 'Evaluation metrics generated.',
+      kpi: { [score.metric === 'top-1' ? 'top-1 accuracy' : 'mean average precision']: 100 * score.value },
+      categorical: { [name]: perClass },
+    });
     return score;
   });
 
 /** Runs the evaluation in a process of its own, over files in a temporary folder. */
-async function evaluatedApart({ plan, graph, manifest, total }: { readonly plan: EvaluateRequest['plan']; readonly graph: Uint8Array; readonly manifest: string; readonly total: number }, tell: Tell): Promise<Score> {
+async function evaluatedApart(
+  { plan, graph, manifest, total }: { readonly plan: EvaluateRequest['plan']; readonly graph: Uint8Array; readonly manifest: string; readonly total: number },
+  tell: Tell,
+): Promise<Score> {
   const folder = await mkdtemp(join(tmpdir(), 'edgeforge-evaluate-'));
   try {
     const request: EvaluateRequest = { plan, network: join(folder, 'network.onnx'), validation: join(folder, 'validation.json') };

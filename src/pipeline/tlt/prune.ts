@@ -21,8 +21,11 @@ export const tltPrune = (request: TltPrune, tell: Tell): Promise<{ readonly file
     const files = await writeModel(resolve(request.output), pruned.graph, request.key);
     const ratio = report.parametersAfter / report.parametersBefore;
     for (const { layer, filtersBefore, filtersAfter, kept } of report.layers) tell.say(`${layer}: ${filtersBefore} → ${filtersAfter} filters${kept ? ` (${kept})` : ''}`);
-    tell.say(`Pruning ratio (pruned model / original model): ${ratio.toFixed(6)}; multiply-accumulates ${(report.macsBefore / 1e6).toFixed(1)} M → ${(report.macsAfter / 1e6).toFixed(1)} M`);
-    if (report.parametersAfter === report.parametersBefore) tell.note(`Nothing was pruned: no filter’s norm lies under -pth ${request.settings.threshold}. Raise it, or prune by a budget in a project: prune: {keepMacs: 0.5}.`);
+    tell.say(
+      `Pruning ratio (pruned model / original model): ${ratio.toFixed(6)}; multiply-accumulates ${(report.macsBefore / 1e6).toFixed(1)} M → ${(report.macsAfter / 1e6).toFixed(1)} M`,
+    );
+    if (report.parametersAfter === report.parametersBefore)
+      tell.note(`Nothing was pruned: no filter’s norm lies under -pth ${request.settings.threshold}. Raise it, or prune by a budget in a project: prune: {keepMacs: 0.5}.`);
     status.write({ status: 'RUNNING', message: 'Pruning ratio', kpi: { pruning_ratio: ratio, param_count: report.parametersAfter / 1e6 } });
     tell.say(`Files: ${files.join(', ')}`);
     return { files, report };

@@ -4,12 +4,12 @@ import { writeAtomic } from '../../core/atomic-file.ts';
 import { EdgeError } from '../../core/errors.ts';
 import { canonical, digestOf } from '../../core/fingerprint.ts';
 import { siblingModule } from '../../core/package-root.ts';
+import { encodeTlt } from '../../formats/etlt.ts';
+import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import type { TltNetwork } from '../../formats/spec/cli-flags.ts';
 import { detectnetSpec } from '../../formats/spec/detectnet-spec.ts';
-import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
-import { encodeTlt } from '../../formats/etlt.ts';
-import { formatDuration } from '../../train/status-log.ts';
 import type { EpochRecord, FitProgress } from '../../train/fit.ts';
+import { formatDuration } from '../../train/status-log.ts';
 import { isolated } from '../isolation.ts';
 import { type CheckpointFiles, checkpointFile, type TrainingLog, type TrainMessage, type TrainRequest } from '../jobs/train.ts';
 import type { SpecPlan } from '../training-plan.ts';
@@ -52,10 +52,15 @@ async function trained(request: TltTrain, tell: Tell, status: StatusFile): Promi
   const checkpoints = checkpointsOf(request, plan);
   await mkdir(dirname(checkpoints.prefix), { recursive: true });
   const epochs = epochReader({ plan, checkpoints, key, tell, status, results, network: request.network });
-  const log = await isolated<TrainingLog>(siblingModule(import.meta.url, '../jobs/train'), 'trainJob', { ...work.request, plan: plan.training, freeze: start.freeze, checkpoints } satisfies TrainRequest, {
-    signal: tell.signal,
-    onMessage: epochs.read,
-  });
+  const log = await isolated<TrainingLog>(
+    siblingModule(import.meta.url, '../jobs/train'),
+    'trainJob',
+    { ...work.request, plan: plan.training, freeze: start.freeze, checkpoints } satisfies TrainRequest,
+    {
+      signal: tell.signal,
+      onMessage: epochs.read,
+    },
+  );
   await epochs.settled();
   if (log.resumedFrom !== undefined) tell.say(`Went on from epoch ${log.resumedFrom} of an earlier run of this command.`);
   const files = await writeModel(join(results, 'weights', finalName(request, plan)), readOnnx(await readFile(work.request.output)), key);
@@ -96,7 +101,15 @@ async function prepareWork(results: string, plan: SpecPlan, data: SpecData, netw
   await writeFile(file('network.onnx'), network);
   await writeFile(file('train.json'), train);
   if (validation !== undefined) await writeFile(file('validation.json'), validation);
-  return { request: { network: file('network.onnx'), train: file('train.json'), validation: validation === undefined ? undefined : file('validation.json'), output: file('best.onnx'), scratch: folder } };
+  return {
+    request: {
+      network: file('network.onnx'),
+      train: file('train.json'),
+      validation: validation === undefined ? undefined : file('validation.json'),
+      output: file('best.onnx'),
+      scratch: folder,
+    },
+  };
 }
 
 interface EpochContext {
@@ -122,9 +135,11 @@ function epochReader(context: EpochContext) {
     const message = raw as TrainMessage;
     switch (message.kind) {
       case 'note':
-        return tell.note(message.note);
+        tell.note(message.note);
+        break;
       case 'progress':
-        return showProgress(message.progress, tell);
+        showProgress(message.progress, tell);
+        break;
       case 'epoch': {
         showEpoch(message.record, context);
         const { epoch, loss, learningRate, validation } = message.record;
@@ -145,7 +160,12 @@ function epochReader(context: EpochContext) {
 }
 
 function showProgress({ epoch, epochs, step, steps, loss, imagesPerSecond, etaSeconds }: FitProgress, tell: Tell): void {
-  tell.progress((epoch - 1) * steps + step, epochs * steps, 'steps', `epoch ${epoch}/${epochs}, loss ${loss.toPrecision(4)}, ${imagesPerSecond.toFixed(1)} images/s, about ${timeText(etaSeconds)} left`);
+  tell.progress(
+    (epoch - 1) * steps + step,
+    epochs * steps,
+    'steps',
+    `epoch ${epoch}/${epochs}, loss ${loss.toPrecision(4)}, ${imagesPerSecond.toFixed(1)} images/s, about ${timeText(etaSeconds)} left`,
+  );
 }
 
 /** One finished epoch, in TAO's words. */
@@ -155,7 +175,15 @@ function showEpoch({ epoch, loss, learningRate, milliseconds, validation }: Epoc
   const time = formatDuration(milliseconds);
   if (epoch > 0 && loss !== undefined) {
     tell.say(`Epoch ${epoch}/${epochs}: loss: ${loss.toFixed(5)} learning rate: ${Number(learningRate.toPrecision(4))} Time taken: ${time} ETA: ${eta}`);
-    status.write({ status: 'RUNNING', message: 'Training loop in progress', epoch, max_epoch: epochs, time_per_epoch: time, eta, graphical: { loss, learning_rate: learningRate } });
+    status.write({
+      status: 'RUNNING',
+      message: 'Training loop in progress',
+      epoch,
+      max_epoch: epochs,
+      time_per_epoch: time,
+      eta,
+      graphical: { loss, learning_rate: learningRate },
+    });
   }
   if (validation) {
     const { metric, value, n, decisions } = validation;
