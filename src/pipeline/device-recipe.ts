@@ -64,7 +64,7 @@ function addEngine(recipe: Recipe, line: DeviceLine, each: EngineLine): Engine {
   const { device, steps, tensors, project } = line;
   const identity = identityOf(device);
   const { onnx, cache } = sourceOf(each.network, each.precision, device.runtime);
-  const { passport } = recipe.add(steps.build, {
+  const { engine: passport } = recipe.add(steps.build, {
     id: idOf('build', line, each),
     config: { identity, precision: each.precision, batch: each.batch, threads: project.settings.benchmark.threads, engine: idOf('', line, each).trim().replaceAll(' ', '-') },
     inputs: { onnx, ...(cache ? { cache } : {}) },

@@ -84,7 +84,7 @@ export async function modelRecipe({ file, keyFile, devices, pool, store }: Model
         id: `build ${name} ${precision}`,
         config: { identity, precision, batch: 1, threads: defaultProtocol.threads, engine: `${name}-${basename(file).replace(/\W+/g, '-')}-${precision}` },
         inputs: { onnx },
-      }).passport;
+      }).engine;
     });
     const { batch: _, images: __, ...protocol } = defaultProtocol;
     const { measurements } = recipe.add(steps.benchmark, { id: `benchmark ${name}`, config: { identity, protocol }, inputs: { passports } });

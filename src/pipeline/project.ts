@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
+import { type Document, isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import { deviceDefinitionSchema } from '../deploy/registry.ts';
@@ -50,6 +50,7 @@ const pruneSchema = z.strictObject({
   keepMacs: z.number().gt(0).max(1).optional(),
   keepParameters: z.number().gt(0).max(1).optional(),
   threshold: z.number().min(0).optional(),
+  importance: z.enum(['magnitude', 'path']).optional(),
   normalizer: z.enum(['max', 'L2', 'off']).optional(),
   equalization: z.enum(['union', 'intersection', 'arithmetic_mean', 'geometric_mean']).optional(),
   granularity: z.int().positive().optional(),
@@ -75,7 +76,8 @@ export const projectSchema = z.strictObject({
   data: dataSchema,
   model: modelSchema,
   prune: pruneSchema.optional(),
-  retrain: z.strictObject({ spec: z.string() }).optional(),
+  /** What it does not say of freezing and rates is as in `model`. */
+  retrain: z.strictObject({ spec: z.string(), freezeLayers: z.int().nonnegative().optional(), backboneRate: z.number().positive().max(1).optional() }).optional(),
   export: z
     .strictObject({
       precisions: z.array(precision).nonempty().default(['fp32', 'fp16', 'int8']),
@@ -135,7 +137,7 @@ export function parseProject(text: string, file = projectFileName): ProjectFile 
       where: { file, ...(line ? { line } : {}) },
     });
   }
-  const parsed = projectSchema.safeParse(document.toJS({ maxAliasCount: 100 }));
+  const parsed = projectSchema.safeParse(dataOf(document, file));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const path = (issue?.path ?? []).map(String);
@@ -165,6 +167,19 @@ function checked(settings: ProjectFile, file: string): ProjectFile {
   }
   if (settings.retrain && !prune) refuse('retrain without prune.', 'Add prune: {keepMacs: 0.5}, or remove retrain.');
   return settings;
+}
+
+/** The document as plain data; what only shows then, an alias of nothing or too many, is an error of ours too. */
+function dataOf(document: Document.Parsed, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (cause) {
+    throw new EdgeError('project-invalid', `${file}: ${cause instanceof Error ? cause.message : String(cause)}.`, {
+      hint: 'Write the values out instead of YAML aliases (*name) and run the same command again.',
+      where: { file },
+      cause,
+    });
+  }
 }
 
 function lineOf(root: unknown, path: readonly string[], lines: LineCounter): number | undefined {

@@ -35,11 +35,12 @@ export const buildStep = (pool: DevicePool) =>
     version: 1,
     config: z.strictObject({ identity: identitySchema, precision: z.enum(['fp32', 'fp16', 'int8']), batch: z.int().positive(), threads: z.int().positive(), engine: z.string() }),
     inputs: { onnx: 'onnx', cache: 'calibration-cache?' },
-    outputs: { passport: 'passport' },
+    // Named for what it stands for: "device says the engine is gone".
+    outputs: { engine: 'passport' },
     identity: ({ identity, ...rest }) => ({ ...rest, identity: identityOf(identity) }),
     exclusive: ({ identity }) => resourcesOf(identity),
     async recall({ config, outputs, signal }) {
-      const passport = await readPassport(outputs.passport);
+      const passport = await readPassport(outputs.engine);
       const [there] = await enginesThere(await pool.open(config.identity.name, signal), [passport]);
       return there ? 'valid' : 'gone';
     },
@@ -55,13 +56,14 @@ export const buildStep = (pool: DevicePool) =>
         precision: config.precision,
         batch: config.batch,
         inputs: shapes,
-        engine: config.engine,
+        // By its model too: other projects, and this one's other settings, keep their engines beside it.
+        engine: `engines/${config.engine}-${digests.onnx.slice(0, 12)}`,
         threads: config.threads,
         ...(calibration && digests.cache ? { calibration: { path: calibration.path, digest: digests.cache } } : {}),
       };
       const passport = await buildEngine(device, spec, { signal, onProgress: told('stages', progress, log) });
       for (const text of passport.notes) note(text);
-      await writeFile(outputs.passport, JSON.stringify(passport));
+      await writeFile(outputs.engine, JSON.stringify(passport));
     },
   });
 
