@@ -4,11 +4,13 @@ import { costOf } from '../graph/cost.ts';
 import type { Graph, Node, Tensor } from '../graph/ir.ts';
 import type { Network } from '../tasks/task.ts';
 import { type ChannelClasses, channelClasses } from './channel-groups.ts';
-import { filterNorms, type Layer, layersOf, normalize } from './importance.ts';
+import { filterNorms, type Layer, layersOf, normalize, pathImportance } from './importance.ts';
 import { sliceTensor } from './slice.ts';
 
-/** TLT's prune settings; names and defaults of `prune -n -eq -pg -pth -nf -el` (tlt-formats §6.2). */
+/** TLT's prune settings; names and defaults of `prune -n -eq -pg -pth -nf -el` (tlt-formats §6.2), and what counts as important, where TLT knows only magnitude. */
 export const pruneSettings = z.strictObject({
+  /** `magnitude`: TLT's. `path`: ours, for networks whose norms are folded or whose layers differ much (MobileNet); normalizer and equalization then say nothing. */
+  importance: z.enum(['magnitude', 'path']).default('magnitude'),
   normalizer: z.enum(['max', 'L2', 'off']).default('max'),
   equalization: z.enum(['union', 'intersection', 'arithmetic_mean', 'geometric_mean']).default('union'),
   granularity: z.int().positive().default(8),
@@ -71,8 +73,14 @@ export function planPrune(network: Network, settings: PruneSettings): PrunePlan 
     throw new EdgeError('prune-refused', `There is no prunable layer "${unknown}" to exclude.`, { hint: `Name one of: ${layers.map(layer => layer.node.name).join(', ')}` });
   }
   const classes = channelClasses(graph);
-  return { network, classes, settings, groups: groupLayers(graph, layers, classes, settings) };
+  const path = settings.importance === 'path' ? pathImportance(graph, layers, classes) : undefined;
+  return { network, classes, settings, groups: groupLayers(graph, layers, classes, settings).map(group => (path ? ranked(group, path) : group)) };
 }
+
+const ranked = (group: EqualizationGroup, importance: ReadonlyMap<number, number>): EqualizationGroup => ({
+  ...group,
+  importance: Float64Array.from(group.channels, channel => importance.get(channel) ?? 0),
+});
 
 const channelsOf = (layer: Layer, weight: Tensor, classes: ChannelClasses): number[] =>
   Array.from({ length: weight.dims[layer.axis] as number }, (_, index) => classes.classOf(layer.weight, layer.axis, index));

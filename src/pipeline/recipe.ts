@@ -130,10 +130,13 @@ async function addPruning(
   const scored = recipe.add(evaluateStep, { id: 'evaluate pruned', config: { plan: first.training }, inputs: { network: pruned.network, validation: data.validation } });
   const report = { report: pruned.report, score: scored.score };
   if (!retrain) return { pruned: report, final: { network: pruned.network, score: scored.score } };
-  const second = await readPlan(project, retrain.spec);
+  const second = await readPlan(project, retrain.spec, retrain.backboneRate);
   const retrained = recipe.add(trainStep, {
     id: 'retrain',
-    config: { plan: second.training, freeze: { freezeBlocks: [...second.network.freezeBlocks], freezeBn: second.network.freezeBn, freezeConvs: given.freeze.freezeConvs } },
+    config: {
+      plan: second.training,
+      freeze: { freezeBlocks: [...second.network.freezeBlocks], freezeBn: second.network.freezeBn, freezeConvs: retrain.freezeLayers ?? given.freeze.freezeConvs },
+    },
     inputs: { network: pruned.network, train: data.train, validation: data.validation },
   });
   const again = recipe.add(evaluateStep, { id: 'evaluate retrained', config: { plan: second.training }, inputs: { network: retrained.network, validation: data.validation } });
@@ -142,7 +145,7 @@ async function addPruning(
 
 const defined = <T extends object>(value: T): T => Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as T;
 
-async function readPlan(project: Project, spec: string): Promise<SpecPlan> {
+async function readPlan(project: Project, spec: string, backboneRate = project.settings.model.backboneRate): Promise<SpecPlan> {
   const file = inProject(project.folder, spec);
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new EdgeError('file-missing', `The spec ${file} cannot be read.`, {
@@ -155,7 +158,7 @@ async function readPlan(project: Project, spec: string): Promise<SpecPlan> {
   return planTraining(text, {
     file,
     task: project.settings.task,
-    backboneRate: project.settings.model.backboneRate,
+    backboneRate,
     fit: preprocess?.resize === 'letterbox' ? 'letterbox' : undefined,
   });
 }

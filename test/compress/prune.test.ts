@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { pruneToBudget } from '../../src/compress/budget.ts';
 import { channelClasses } from '../../src/compress/channel-groups.ts';
-import { filterNorms, normalize } from '../../src/compress/importance.ts';
+import { filterNorms, layersOf, normalize, pathImportance } from '../../src/compress/importance.ts';
 import { prune, pruneSettings, retainedCount } from '../../src/compress/prune.ts';
 import { sliceTensor } from '../../src/compress/slice.ts';
 import { openSession } from '../../src/compute/session.ts';
@@ -85,6 +85,68 @@ describe('importance', () => {
   });
 });
 
+describe('importance along the path', () => {
+  // 1×1 → depthwise → 1×1, as in MobileNet: channel k is written by the first two kernels and read by the third.
+  const separable = (scale: readonly number[]): Network => {
+    const builder = new Builder('separable');
+    builder.input('x', 'float32', [1, 3, 4, 4]);
+    const weight = (name: string, dims: number[], at: (i: number) => number) =>
+      builder.weight(
+        name,
+        f32(
+          dims,
+          Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => at(i)),
+        ),
+      );
+    const write = weight('write/kernel', [4, 3, 1, 1], i => (1 + Math.floor(i / 3)) * (scale[Math.floor(i / 3)] as number));
+    const depth = weight('depth/kernel', [4, 1, 3, 3], i => 1 + Math.floor(i / 9));
+    const read = weight('read/kernel', [2, 4, 1, 1], i => (1 + (i % 4)) / (scale[i % 4] as number));
+    const a = builder.op('Conv', ['x', write], {}, { name: 'write' });
+    const b = builder.op('Conv', [a, depth], { group: int(4), pads: ints([1, 1, 1, 1]), kernel_shape: ints([3, 3]) }, { name: 'depth' });
+    builder.op('Conv', [b, read], {}, { name: 'read', output: 'y' });
+    builder.output('y', 'float32', [1, 2, 4, 4]);
+    const info = {
+      task: 'classification',
+      architecture: 'x',
+      labels: ['a', 'b'],
+      input: 'x',
+      outputs: ['y'],
+      preprocess: { scale: 1, offset: [0, 0, 0], order: 'rgb', resize: 'stretch' },
+    } as const;
+    return { graph: builder.graph(), info: info as unknown as Network['info'], trainable: [], frozenNorms: [], regularized: [] };
+  };
+  const along = ({ graph }: Network) => {
+    const classes = channelClasses(graph);
+    const importance = pathImportance(graph, layersOf(graph), classes);
+    return [0, 1, 2, 3].map(index => importance.get(classes.classOf('write/kernel', 0, index)) as number);
+  };
+
+  it('is the geometric mean of the writers’ and readers’ norms, each kernel’s divided by their mean', () => {
+    along(separable([1, 1, 1, 1])).forEach((value, i) => {
+      expect(value).toBeCloseTo((i + 1) / 2.5, 6);
+    });
+  });
+
+  it('drops a channel that is large where it is written and nothing where it is read, which magnitude keeps', () => {
+    const network = separable([1, 1, 1, 1]);
+    const read = network.graph.initializers.get('read/kernel') as Tensor;
+    const initializers = new Map(network.graph.initializers).set(
+      'read/kernel',
+      f32(
+        read.dims,
+        (read.data as Float32Array).map((value, i) => (i % 4 === 3 ? 1e-9 : value)),
+      ),
+    );
+    const idle = { ...network, graph: { ...network.graph, initializers } };
+    const kept = (importance: 'path' | 'magnitude') =>
+      [...(prune(idle, pruneSettings.parse({ importance, threshold: 0.3, minFilters: 1, granularity: 1 })).network.graph.initializers.get('depth/kernel') as Tensor).data].filter(
+        (_, i) => i % 9 === 0,
+      );
+    expect(kept('path')).not.toContain(4);
+    expect(kept('magnitude')).toContain(4);
+  });
+});
+
 describe('sliceTensor', () => {
   it('keeps the named indices of each axis', () => {
     const tensor = f32([2, 3], [0, 1, 2, 10, 11, 12]);
@@ -104,7 +166,9 @@ describe('prune', () => {
     for (const [name, tensor] of before) {
       const other = after.get(name)?.data as Float32Array;
       expect(other.length).toBe(tensor.data.length);
-      (tensor.data as Float32Array).forEach((value, i) => expect(Math.abs(value - (other[i] as number))).toBeLessThan(1e-4));
+      (tensor.data as Float32Array).forEach((value, i) => {
+        expect(Math.abs(value - (other[i] as number))).toBeLessThan(1e-4);
+      });
     }
   });
 
@@ -137,7 +201,10 @@ describe('prune', () => {
       Float32Array.from({ length: 75 }, (_, i) => Math.cos(i)),
     );
     const [a, b] = [await outputsOf(network.graph, x), await outputsOf(pruned.graph, x)];
-    for (const [name, tensor] of a) (tensor.data as Float32Array).forEach((value, i) => expect(value).toBeCloseTo(b.get(name)?.data[i] as number, 4));
+    for (const [name, tensor] of a)
+      (tensor.data as Float32Array).forEach((value, i) => {
+        expect(value).toBeCloseTo(b.get(name)?.data[i] as number, 4);
+      });
   });
 
   it('binds both operands of an Add into one class per channel', () => {

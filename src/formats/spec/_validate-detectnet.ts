@@ -120,13 +120,14 @@ function classProblems(spec: ParsedSpec, message: SpecMessage): SpecProblem[] {
       );
   });
   const mapping = entriesOf(part(message, 'dataset_config'), 'target_class_mapping');
+  // "dontcare" is KITTI's own word for regions where a detection counts neither way: a class may be sent there.
   const lost = mapping
-    .filter(([, target]) => typeof target === 'string' && classes.length > 0 && !classes.includes(target))
+    .filter(([, target]) => typeof target === 'string' && classes.length > 0 && !classes.includes(target) && target.toLowerCase() !== 'dontcare')
     .map(([key, target]) =>
       problem(
         `dataset_config.target_class_mapping[${JSON.stringify(key)}]`,
         `"${key}" maps to ${JSON.stringify(target)}, which is no class of cost_function_config (${classes.join(', ')}).`,
-        didYouMean(String(target), classes) || 'Map it to one of them, or remove the entry to ignore these labels.',
+        didYouMean(String(target), classes) || 'Map it to one of them, to "dontcare" (detections there do not count), or remove the entry to leave these labels out.',
       ),
     );
   const empty = classes

@@ -53,6 +53,9 @@ describe('validateSpec', () => {
     expect(error?.line).toBeGreaterThan(0);
   });
 
+  it('lets a class be sent to dontcare', () => {
+    expect(errorsOf(detectnetText([['key: "van" value: "car"', 'key: "van" value: "dontcare"']]))).toEqual([]);
+  });
   it('wants the same classes in every place', () => {
     const paths = errorsOf(detectnetText([['target_classes { name: "car"', 'target_classes { name: "bus"']])).map(({ path }) => path);
     expect(paths).toEqual(
