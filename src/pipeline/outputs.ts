@@ -1,4 +1,4 @@
-import { cp, mkdir, rm, symlink } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, rm, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import type { Digest } from '../core/fingerprint.ts';
 import type { Artifact, Recipe } from '../core/recipe.ts';
@@ -30,6 +30,7 @@ export async function collectOutputs({
     if (digest === undefined) continue;
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await cp(store.path(digest), join(folder, path), { recursive: true, mode: 0 });
+    await makeWritable(join(folder, path));
     count++;
   }
   if (count === 0) return undefined;
@@ -37,6 +38,13 @@ export async function collectOutputs({
   await rm(link, { force: true });
   await symlink(relative(dirname(link), folder), link);
   return folder;
+}
+
+/** Objects of the store are read-only and copies inherit that; but configs are there to be edited, and folders to be deleted. */
+async function makeWritable(path: string): Promise<void> {
+  const entries = await readdir(path, { withFileTypes: true, recursive: true }).catch(() => undefined);
+  await chmod(path, entries ? 0o755 : 0o644);
+  for (const entry of entries ?? []) await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
 }
 
 /** The digest of the artifact as its step made it last, where it is still in the store. */
