@@ -5,27 +5,12 @@ import { z } from 'zod';
 import { writeAtomic } from '../core/atomic-file.ts';
 import { EdgeError } from '../core/errors.ts';
 import type { Digest } from '../core/fingerprint.ts';
+import type { DeviceDefinition } from './definition.ts';
 import { cleanDevice } from './remote-store.ts';
 import { readSshConfig, resolveAddress, type SshAddress, showAddress } from './ssh-config.ts';
 import { type ConnectOptions, fingerprint, lookAtHostKey, type PinOf, planLogin, sshTransport } from './transports/ssh.ts';
 
-/** How a device is reached, as a project file's `devices:` value or an entry of the user's registry says it. */
-export const deviceDefinitionSchema = z
-  .strictObject({
-    /** Kind of device, a file in targets/; left out: what its facts show. */
-    target: z.string().optional(),
-    /** user@host[:port], or a Host of ~/.ssh/config. */
-    ssh: z.string().min(1).optional(),
-    serve: z.literal(true).optional(),
-    local: z.literal(true).optional(),
-    identityFile: z.string().optional(),
-    /** Left out: the target's. */
-    runtime: z.enum(['tensorrt', 'onnxruntime']).optional(),
-  })
-  .refine(value => [value.ssh, value.serve, value.local].filter(item => item !== undefined).length === 1, {
-    message: 'a device is reached in exactly one way: ssh: user@host, serve: true or local: true',
-  });
-export type DeviceDefinition = z.infer<typeof deviceDefinitionSchema>;
+export { type DeviceDefinition, deviceDefinitionSchema } from './definition.ts';
 
 const digest = z
   .string()

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { type Document, isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
-import { deviceDefinitionSchema } from '../deploy/registry.ts';
+import { deviceDefinitionSchema } from '../deploy/definition.ts';
 import { deepstreamVersions } from '../formats/deepstream-version.ts';
 import { preprocessSchema } from '../graph/network-info.ts';
 

@@ -3,12 +3,6 @@ import { Command, CommanderError } from 'commander';
 import { inPackage } from '../core/package-root.ts';
 import { exitCodeOf } from '../core/run.ts';
 import { describeError, type Output, processOutput } from './output.ts';
-import { addBuildVerbs } from './verbs/build.ts';
-import { addDeviceVerbs } from './verbs/device.ts';
-import { addFileVerbs } from './verbs/files.ts';
-import { addInitVerbs } from './verbs/init.ts';
-import { addReportVerbs } from './verbs/report.ts';
-import { addTltVerbs } from './verbs/tlt.ts';
 
 /** What every verb works with. A verb resolves to its exit code. */
 export interface Cli {
@@ -16,6 +10,17 @@ export interface Cli {
   /** Registers a verb's action; its result is the process's exit code. */
   readonly does: <A extends readonly unknown[]>(action: (...given: A) => Promise<number>) => (...given: A) => Promise<void>;
 }
+
+type AddVerbs = (program: Command, cli: Cli) => void;
+/** Which file has which verbs: only the one that is asked for is loaded, so that a command starts fast; help loads all. */
+const groups: readonly { readonly verbs: readonly string[]; readonly load: () => Promise<AddVerbs> }[] = [
+  { verbs: ['init', 'demo'], load: async () => (await import('./verbs/init.ts')).addInitVerbs },
+  { verbs: ['run', 'benchmark', 'deploy', 'plan', 'watch', 'runs'], load: async () => (await import('./verbs/build.ts')).addBuildVerbs },
+  { verbs: ['report', 'export', 'gc'], load: async () => (await import('./verbs/report.ts')).addReportVerbs },
+  { verbs: ['device', 'doctor', 'targets'], load: async () => (await import('./verbs/device.ts')).addDeviceVerbs },
+  { verbs: ['inspect', 'spec', 'scenes'], load: async () => (await import('./verbs/files.ts')).addFileVerbs },
+  { verbs: ['detectnet_v2', 'classification'], load: async () => (await import('./verbs/tlt.ts')).addTltVerbs },
+];
 
 /** Runs one command line. Returns the exit code: 0 done, 1 failed, 2 usage, 3 device unreachable, 4 gate missed, 130 cancelled. */
 export async function runCli(words: readonly string[], output: Output = processOutput()): Promise<number> {
@@ -34,7 +39,8 @@ export async function runCli(words: readonly string[], output: Output = processO
         exitCode = await action(...given);
       },
   };
-  for (const add of [addInitVerbs, addBuildVerbs, addReportVerbs, addDeviceVerbs, addFileVerbs, addTltVerbs]) add(program, cli);
+  const asked = groups.filter(({ verbs }) => verbs.includes(words[0] ?? ''));
+  for (const { load } of asked.length > 0 ? asked : groups) (await load())(program, cli);
   try {
     await program.parseAsync([...words], { from: 'user' });
     return exitCode;

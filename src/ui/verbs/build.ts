@@ -1,18 +1,11 @@
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EdgeError } from '../../core/errors.ts';
-import { digestOf } from '../../core/fingerprint.ts';
-import { planRecipe } from '../../core/plan.ts';
 import { findRun, listRuns } from '../../core/run-folder.ts';
-import { Store } from '../../core/store.ts';
-import type { RemotePath } from '../../deploy/device.ts';
-import { rehearse } from '../../deploy/work.ts';
-import { DevicePool } from '../../pipeline/device-pool.ts';
-import { nearestProject, openProject, type Project } from '../../pipeline/project.ts';
-import { projectRecipe } from '../../pipeline/recipe.ts';
+import { nearestProject, openProject } from '../../pipeline/project.ts';
 import type { RunRequest } from '../../pipeline/run-main.ts';
 import type { Cli } from '../cli.ts';
-import { type Output, table } from '../output.ts';
+import { table } from '../output.ts';
 import { runAndWatch, watch } from '../watch.ts';
 
 interface BuildOptions {
@@ -20,6 +13,9 @@ interface BuildOptions {
   readonly json?: boolean;
   readonly detach?: boolean;
 }
+
+// The rooms that a plan needs are loaded only for one: a run does its work in a process of its own.
+const planning = () => import('./plan.ts');
 
 /** run, deploy, benchmark, plan, watch, runs: the verbs over a project's recipe. */
 export function addBuildVerbs(program: Command, cli: Cli): void {
@@ -50,7 +46,7 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
     .action(cli.does(async (devices: string[], options: DeployOptions) => deploy(devices, options, cli)));
 
   verb('plan [step...]', 'say what would run and why, without running it').action(
-    cli.does(async (steps: string[], options: BuildOptions) => plan(openProject({ folder: options.project }), steps, options.json === true, cli)),
+    cli.does(async (steps: string[], options: BuildOptions) => (await planning()).plan(openProject({ folder: options.project }), steps, options.json === true, cli)),
   );
 
   verb('watch [run]', 'follow a run, or replay a finished one (default: the last)').action(
@@ -84,8 +80,8 @@ async function deploy(names: readonly string[], options: DeployOptions, cli: Cli
     const devices = names.length > 0 ? [...names] : Object.keys(project.settings.devices);
     if (devices.length === 0)
       throw new EdgeError('usage', 'The project names no device.', { hint: 'Add one under devices: in edgeforge.yaml, e.g. bench: {target: linux-x64, serve: true}.' });
-    if (options.plan) return plan(project, devices, options.json === true, cli);
-    if (options.dryRun) return rehearseDeploy(project, devices, cli.output);
+    if (options.plan) return (await planning()).plan(project, devices, options.json === true, cli);
+    if (options.dryRun) return (await planning()).rehearseDeploy(project, devices, cli.output);
     return runAndWatch({ project, request: { project: project.folder, devices }, output: cli.output, json: options.json === true, detach: false });
   }
   const project = nearestProject(options.project);
@@ -93,42 +89,4 @@ async function deploy(names: readonly string[], options: DeployOptions, cli: Cli
   if (names.length === 0) throw new EdgeError('usage', 'deploy --model needs a device.', { hint: 'Name it: edgeforge deploy DEVICE --model FILE' });
   const model = { file: resolve(options.model), ...(options.keyFile ? { keyFile: resolve(options.keyFile) } : {}) };
   return runAndWatch({ project: { folder }, request: { project: folder, devices: [...names], model }, output: cli.output, json: options.json === true, detach: false });
-}
-
-/** Prints, quoted as the transport would send it, every command of a deploy; nothing is reached and nothing runs. */
-async function rehearseDeploy(project: Project, names: readonly string[], output: Output): Promise<number> {
-  await using pool = new DevicePool(project, { print: output.out });
-  const { batch, images: _, ...protocol } = project.settings.benchmark;
-  for (const name of names) {
-    const device = await pool.open(name);
-    const specs = project.settings.export.precisions.map(precision => ({
-      model: 'store/MODEL' as RemotePath,
-      modelDigest: digestOf('model'),
-      precision,
-      batch: batch[0] ?? 1,
-      inputs: { input_1: [batch[0] ?? 1, 3, 0, 0] },
-      engine: `${name}-${precision}` as RemotePath,
-      threads: protocol.threads,
-      ...(precision === 'int8' ? { calibration: { path: 'store/CACHE' as RemotePath, digest: digestOf('cache') } } : {}),
-    }));
-    await rehearse(device, specs, { ...protocol, batch: batch[0] ?? 1 });
-  }
-  return 0;
-}
-
-async function plan(project: Project, steps: readonly string[], json: boolean, { output }: Cli): Promise<number> {
-  const store = new Store(join(project.folder, '.edgeforge'));
-  await using pool = new DevicePool(project);
-  const { recipe, select, away } = await projectRecipe({ project, pool, store });
-  const planned = await planRecipe(recipe, { store, ...(steps.length > 0 ? { only: select(steps) } : {}) });
-  if (json) {
-    output.out(JSON.stringify({ steps: planned, away }));
-    return 0;
-  }
-  const marks = { cached: '=', run: '▸', unknown: '?' } as const;
-  output.out(table(planned.map(({ step, status, because }) => [marks[status], step, status, because])));
-  for (const { name, message, since } of away) output.out(`device ${name} does not answer (${message}); planned with its facts of ${since}`);
-  const count = (status: string) => planned.filter(step => step.status === status).length;
-  output.out(`${count('run')} to run, ${count('cached')} up to date${count('unknown') > 0 ? `, ${count('unknown')} unknown until the device answers` : ''}`);
-  return 0;
 }

@@ -1,0 +1,19 @@
+import { z } from 'zod';
+
+/** How a device is reached, as a project file's `devices:` value or an entry of the user's registry says it. */
+export const deviceDefinitionSchema = z
+  .strictObject({
+    /** Kind of device, a file in targets/; left out: what its facts show. */
+    target: z.string().optional(),
+    /** user@host[:port], or a Host of ~/.ssh/config. */
+    ssh: z.string().min(1).optional(),
+    serve: z.literal(true).optional(),
+    local: z.literal(true).optional(),
+    identityFile: z.string().optional(),
+    /** Left out: the target's. */
+    runtime: z.enum(['tensorrt', 'onnxruntime']).optional(),
+  })
+  .refine(value => [value.ssh, value.serve, value.local].filter(item => item !== undefined).length === 1, {
+    message: 'a device is reached in exactly one way: ssh: user@host, serve: true or local: true',
+  });
+export type DeviceDefinition = z.infer<typeof deviceDefinitionSchema>;
