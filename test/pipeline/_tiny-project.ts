@@ -16,6 +16,8 @@ import { projectRecipe } from '../../src/pipeline/recipe.ts';
 
 const template = fileURLToPath(new URL('../../src/pipeline/templates/scenes', import.meta.url));
 const runMain = fileURLToPath(new URL('../../src/pipeline/run-main.ts', import.meta.url));
+// Runs, trainings and served devices are Node processes that load the same files: compiled once, they start in half the time.
+process.env.NODE_COMPILE_CACHE ??= join(tmpdir(), 'edge-compile-cache');
 
 /** The scenes template made so small that its whole line takes seconds. */
 export const tinyYaml = `task: detectnet_v2

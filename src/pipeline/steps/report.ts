@@ -9,7 +9,6 @@ import { defineStep } from '../../core/recipe.ts';
 import type { Passport } from '../../deploy/device.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import { judgeRows, minDecisions, parseReport, type Report, reportJsonSchema, type UnjudgedRow } from '../../formats/report.ts';
-import { reportHtml } from '../../formats/report-html.ts';
 import { reportMarkdown } from '../../formats/report-markdown.ts';
 import { costOf } from '../../graph/cost.ts';
 import { networkInfoOf } from '../../graph/network-info.ts';
@@ -94,6 +93,8 @@ export const reportStep = defineStep({
     await writeFile(join(outputs.report, 'report.json'), JSON.stringify(checked, null, 1));
     await writeFile(join(outputs.report, 'report.schema.json'), JSON.stringify(reportJsonSchema, null, 1));
     await writeFile(join(outputs.report, 'report.md'), reportMarkdown(checked));
+    // Loaded here: charts are slow to load, and most runs find their reports made.
+    const { reportHtml } = await import('../../formats/report-html.ts');
     await writeFile(join(outputs.report, 'report.html'), await reportHtml(checked));
   },
 });
