@@ -4,11 +4,11 @@ import type { RunEvent } from '../../src/core/events.ts';
 import type { TrainingLog } from '../../src/pipeline/jobs/train.ts';
 import { askRun, follow, outcomes, TinyProject } from './_tiny-project.ts';
 
-// Trainings of three epochs as real processes, stopped in three ways; each time the weights must come out bit-equal.
+// Trainings of a few epochs as real processes, stopped in three ways; each time the weights must come out bit-equal.
 let project: TinyProject;
 let undisturbed: Buffer;
 beforeAll(() => {
-  project = new TinyProject({ devices: false, epochs: 3 });
+  project = new TinyProject({ devices: false, epochs: 6 });
   // Validated after the last epoch only, so that the result is the last weights and not an early best.
   project.edit('specs/train.txt', text => text.replace('first_validation_epoch: 1', 'first_validation_epoch: 99'));
 });
@@ -39,8 +39,8 @@ const gone = (pid: number): boolean => {
     return true;
   }
 };
-/** True once, in the middle of the second epoch: one checkpoint lies there and work is half done. */
-const inTheMiddle = (event: RunEvent) => event.type === 'step-progress' && event.step === 'train' && event.metrics.epoch === 2;
+/** True in the middle: a checkpoint lies there, and most of the work is still to do. */
+const inTheMiddle = (event: RunEvent) => event.type === 'step-progress' && event.step === 'train' && (event.metrics.epoch ?? 0) >= 2;
 
 test('undisturbed', { timeout: 120_000 }, async () => {
   const events = await follow((await project.start(['train'])).folder);
@@ -48,8 +48,8 @@ test('undisturbed', { timeout: 120_000 }, async () => {
   expect(sorted(outcomes(events).ran.keys())).toEqual(['dataset', 'initialize', 'scenes', 'train']);
   undisturbed = await project.output('train', 'network');
   const log = JSON.parse((await project.output('train', 'log')).toString()) as TrainingLog;
-  expect(log.best?.epoch).toBe(3);
-  expect(log.history.filter(({ epoch }) => epoch > 0).map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
+  expect(log.best?.epoch).toBe(6);
+  expect(log.history.filter(({ epoch }) => epoch > 0).map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
 test.skipIf(process.platform !== 'linux')('kill -9 of the run and its training, then the same command: bit-equal weights', { timeout: 120_000 }, async () => {
@@ -66,7 +66,7 @@ test.skipIf(process.platform !== 'linux')('kill -9 of the run and its training, 
   const events = await follow((await project.start(['train'])).folder);
   expect(events.at(-1)).toMatchObject({ ok: true, exitCode: 0 });
   expect([...outcomes(events).ran.keys()]).toEqual(['train']);
-  expect(logsOf(events)).toContain('resumed after epoch 1');
+  expect(logsOf(events)).toContainEqual(expect.stringMatching(/^resumed after epoch [1-5]$/));
   expect(undisturbed.equals(await project.output('train', 'network'))).toBe(true);
 });
 
@@ -99,7 +99,7 @@ test('cancel: exit code 130, what was finished stays, and the next run goes on',
   expect(outcomes(events).failed.get('train')?.code).toBe('cancelled');
   const again = await follow((await project.start(['train'])).folder);
   expect(again.at(-1)).toMatchObject({ ok: true, exitCode: 0 });
-  expect(logsOf(again)).toContain('resumed after epoch 1');
+  expect(logsOf(again)).toContainEqual(expect.stringMatching(/^resumed after epoch [1-5]$/));
   expect(undisturbed.equals(await project.output('train', 'network'))).toBe(true);
 });
 
