@@ -131,7 +131,13 @@ class Steps {
       const verdict = await judge(node, cause, this.#options);
       const finish = (record: ActionRecord, outcome: 'ran' | 'cached'): Ended => {
         this.#records.set(node.id, record);
-        emit({ type: 'step-finished', step: node.id, outcome, milliseconds: outcome === 'ran' ? record.milliseconds : Math.round(performance.now() - startedAt), notes: record.notes });
+        emit({
+          type: 'step-finished',
+          step: node.id,
+          outcome,
+          milliseconds: outcome === 'ran' ? record.milliseconds : Math.round(performance.now() - startedAt),
+          notes: record.notes,
+        });
         return { record };
       };
       if (verdict.fresh) {

@@ -111,8 +111,7 @@ export function person(random: Random, ground: number, h: number): Shape {
     return line(cx + side * shoulder * 0.85, y + h * 0.21, elbowX, elbowY, top, limb) + line(elbowX, elbowY, cx + side * (shoulder * 0.7 + swing), y + h * 0.47, skin, limb * 0.75);
   };
   const torso = `<rect x="${n(cx - shoulder)}" y="${n(y + h * 0.165)}" width="${n(shoulder * 2)}" height="${n(h * 0.37)}" rx="${n(h * 0.05)}" fill="`;
-  const head =
-    circle(cx, y + h * 0.085, h * 0.072, skin) + `<path d="M${n(cx - h * 0.074)} ${n(y + h * 0.085)} a${n(h * 0.074)} ${n(h * 0.082)} 0 0 1 ${n(h * 0.148)} 0 z" fill="${hair}"/>`;
+  const head = `${circle(cx, y + h * 0.085, h * 0.072, skin)}<path d="M${n(cx - h * 0.074)} ${n(y + h * 0.085)} a${n(h * 0.074)} ${n(h * 0.082)} 0 0 1 ${n(h * 0.148)} 0 z" fill="${hair}"/>`;
   const neck = rect(cx - h * 0.025, y + h * 0.13, h * 0.05, h * 0.05, skin);
   const shadow = ellipse(cx, ground, middle * 1.05, h * 0.025, '#000', 'opacity=".4"');
   const bag = random.chance(0.25) ? rect(cx - shoulder * 0.75, y + h * 0.2, shoulder * 1.5, h * 0.22, random.pick(palette), `rx="${n(h * 0.03)}"`) : '';

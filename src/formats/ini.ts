@@ -98,10 +98,10 @@ export function parseIniYaml(text: string): Ini {
 const comments = (text: string | undefined): string =>
   text === undefined
     ? ''
-    : text
+    : `${text
         .split('\n')
         .map(line => `# ${line}`.trimEnd())
-        .join('\n') + '\n';
+        .join('\n')}\n`;
 function checkEntry(group: string, { key, value }: IniEntry): void {
   if (/[\r\n]/.test(`${group}${key}${value}`))
     throw new EdgeError('usage', `The value of ${key} in [${group}] has a line break: ${JSON.stringify(value)}.`, { hint: 'DeepStream configs hold one value a line.' });

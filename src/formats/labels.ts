@@ -14,7 +14,7 @@ export function parseLabels(text: string, kind: 'detector' | 'classifier'): Labe
   if (raw.at(-1) === '') raw.pop();
   if (raw.some(line => line.endsWith('\r'))) notes.push('lines end in CRLF: DeepStream keeps the carriage return in every label');
   const lines = raw.map(line => line.replace(/\r$/, ''));
-  const empty = lines.findIndex(line => line === '');
+  const empty = lines.indexOf('');
   if (empty >= 0) notes.push(`line ${empty + 1} is empty: DeepStream skips it, so the ids after it shift`);
   const rows = lines.filter(line => line !== '').map(line => line.replace(/;$/, '').split(';'));
   if (kind === 'detector') {
