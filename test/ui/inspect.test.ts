@@ -12,6 +12,7 @@ import { writeTfrecords } from '../../src/formats/tfrecord.ts';
 import { inspectBytes } from '../../src/ui/verbs/inspect/inspect-file.ts';
 import { inspectionText } from '../../src/ui/verbs/inspect/inspection.ts';
 import { buildNetwork } from '../../src/zoo/network.ts';
+import { fixture } from '../formats/report-fixture.ts';
 import { hasShared, shared } from '../shared.ts';
 import { cli } from './_cli.ts';
 
@@ -84,6 +85,13 @@ describe('other files', () => {
     expect(text).toMatch(/records +2/);
     expect(text).toMatch(/car +2/);
     expect(text).toContain('images/1, images/2');
+  });
+  test('a report, and JSON that is none', () => {
+    expect(textOf(JSON.stringify(fixture()), 'report.json')).toMatch(/report of edgeforge[\s\S]*INT8/);
+    expect(textOf('{"schemaVersion": 1, "samples": []}', 'x.json')).toContain('of no format known here');
+  });
+  test('the list that stands for a tensorfile', () => {
+    expect(textOf('{"kind": "edgeforge-calibration-images", "spec": "/s.txt", "images": ["/a.jpg"]}', 'calibration.tensor')).toMatch(/images +1[\s\S]*\/a\.jpg/);
   });
   test.each([
     ['KITTI label file', 'car 0.00 0 0.00 1.00 2.00 30.00 40.00 0.00 0.00 0.00 0.00 0.00 0.00 0.00\n', '000001.txt'],

@@ -63,6 +63,19 @@ test('the notebook’s commands run from first to last and leave what TLT leaves
   expect(await readFile(join(final, 'labels.txt'), 'utf8')).toBe('car\nperson\nsign\n');
   expect(parseCalibrationCache(await readFile(join(final, 'calibration.bin'), 'utf8')).entries[0]?.name).toBe('input_1');
   expect(await readFile(join(final, 'nvinfer_config.txt'), 'utf8')).toMatch(/tlt-encoded-model=resnet10_detector\.etlt[\s\S]*int8-calib-file=calibration\.bin/);
+  const named = await cli(
+    'detectnet_v2',
+    'evaluate',
+    '-e',
+    join(folder, 'specs', 'detectnet_v2_train_resnet10_kitti.txt'),
+    '-m',
+    at('experiment_dir_unpruned', 'model.epoch-1.tlt'),
+    '-i',
+    join(folder, 'data', 'testing', 'images'),
+    '-l',
+    join(folder, 'data', 'testing', 'labels'),
+  );
+  expect(named.out, named.err).toMatch(/Mean average_precision \(in %\): \d+\.\d{4} on 8 images with \d+ objects/);
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     expect((await readFile(join(entry.parentPath, entry.name))).includes(key), join(entry.parentPath, entry.name)).toBe(false);

@@ -168,6 +168,9 @@ test('usage errors end with 2 and name the mend', async () => {
   const refused = await cli('detectnet_v2', 'train', '-r', folder);
   expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('mend:')]);
   expect((await cli('detectnet_v2', 'evaluate', '-e', 'a', '-m', 'b', '-f', 'tensorrt')).err).toContain('edgeforge deploy');
+  expect((await cli('detectnet_v2', 'infer', '-e', 'spec.txt')).err).toMatch(/needs -i/); // tlt-infer
+  expect(await cli('detectnet_v2', '--help')).toMatchObject({ code: 0, out: expect.stringContaining('calibration_tensorfile') });
+  expect(await cli('detectnet_v2')).toMatchObject({ code: 2 });
   expect((await cli('detectnet_v2', 'prune', '--help')).out).toContain('-pth, --pruning_threshold');
 });
 

@@ -14,7 +14,7 @@ import { evaluationData } from './datasets.ts';
 import { readModel } from './model-file.ts';
 import { readTrainingSpec } from './spec-file.ts';
 import { checkFits } from './start-network.ts';
-import { withStatus } from './status-file.ts';
+import { kpiName, withStatus } from './status-file.ts';
 import type { Tell } from './tell.ts';
 
 export interface TltEvaluate {
@@ -46,7 +46,7 @@ export const tltEvaluate = (request: TltEvaluate, tell: Tell): Promise<Score> =>
     status.write({
       status: 'RUNNING',
       message: 'Evaluation metrics generated.',
-      kpi: { [score.metric === 'top-1' ? 'top-1 accuracy' : 'mean average precision']: 100 * score.value },
+      kpi: { [kpiName(score.metric)]: 100 * score.value },
       categorical: { [name]: perClass },
     });
     return score;

@@ -41,3 +41,6 @@ export async function withStatus<T>(verb: string, folder: string | undefined, te
     await status.settled();
   }
 }
+
+/** A score's name in status.json: TAO's for mean average precision, ours for the rest. */
+export const kpiName = (metric: string): string => (metric.startsWith('mAP') ? 'mean average precision' : metric === 'top-1' ? 'top-1 accuracy' : metric);

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { writeAtomic } from '../../core/atomic-file.ts';
 import { EdgeError } from '../../core/errors.ts';
@@ -17,7 +17,7 @@ import { type SpecData, specData } from './datasets.ts';
 import { writeModel } from './model-file.ts';
 import { readSpecText, readTrainingSpec } from './spec-file.ts';
 import { startingNetwork } from './start-network.ts';
-import { type StatusFile, withStatus } from './status-file.ts';
+import { kpiName, type StatusFile, withStatus } from './status-file.ts';
 import { type Tell, timeText } from './tell.ts';
 
 export interface TltTrain {
@@ -94,7 +94,6 @@ async function prepareWork(results: string, plan: SpecPlan, data: SpecData, netw
   const identity = digestOf(canonical([plan.training, freeze, digestOf(network), digestOf(train), validation === undefined ? null : digestOf(validation)]));
   const root = join(results, '.edgeforge');
   const folder = join(root, identity.slice(0, 16));
-  const { readdir } = await import('node:fs/promises');
   for (const other of await readdir(root).catch(() => [])) if (other !== basename(folder)) await rm(join(root, other), { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const file = (name: string) => join(folder, name);
@@ -189,7 +188,7 @@ function showEpoch({ epoch, loss, learningRate, milliseconds, validation }: Epoc
     const { metric, value, n, decisions } = validation;
     const percent = 100 * value;
     tell.say(`Validation after epoch ${epoch}: ${metric} (in %): ${percent.toFixed(4)} on ${n} images${decisions === n ? '' : ` (${decisions} objects)`}`);
-    status.write({ status: 'RUNNING', message: `Evaluated after epoch ${epoch}`, epoch, max_epoch: epochs, kpi: { [metric]: percent } });
+    status.write({ status: 'RUNNING', message: `Evaluated after epoch ${epoch}`, epoch, max_epoch: epochs, kpi: { [kpiName(metric)]: percent } });
   }
 }
 

@@ -1,6 +1,6 @@
 import { appendFile } from 'node:fs/promises';
 import type { Command } from 'commander';
-import type { TltNetwork, TltVerb } from '../../formats/spec/cli-flags.ts';
+import { type TltNetwork, type TltVerb, tltFlags } from '../../formats/spec/cli-flags.ts';
 import type { Tell } from '../../pipeline/tlt/tell.ts';
 import type { Cli } from '../cli.ts';
 import type { Output } from '../output.ts';
@@ -28,7 +28,15 @@ export function addTltVerbs(program: Command, cli: Cli): void {
   }
 }
 
-async function tltVerb(network: TltNetwork, name: string, words: readonly string[], output: Output): Promise<number> {
+/** Verbs that TLT 2 spelt otherwise (tlt-infer, tlt-dataset-convert, tlt-int8-tensorfile). */
+const oldVerbs: Readonly<Record<string, TltVerb>> = { infer: 'inference', 'dataset-convert': 'dataset_convert', 'int8-tensorfile': 'calibration_tensorfile' };
+
+async function tltVerb(network: TltNetwork, given: string, words: readonly string[], output: Output): Promise<number> {
+  if (given === '--help' || given === '-h') {
+    output.out(`edgeforge ${network} VERB --help lists the flags of: ${Object.keys(tltFlags[network]).join(', ')}`);
+    return 0;
+  }
+  const name = Object.hasOwn(oldVerbs, given) ? (oldVerbs[given] as TltVerb) : given;
   flagsOf(network, name);
   const verb = name as TltVerb;
   const read = readTltWords(network, verb, words);

@@ -26,7 +26,7 @@ const headLength = 65_536;
 const textKinds: readonly TextKind[] = [
   { knows: head => /^\uFEFF?TRT-\d/.test(head) || /^1\r?\n[^\n]+: [0-9a-f]{1,8}\r?\n/.test(head), read: cache },
   { knows: head => head.includes('"edgeforge-calibration-images"'), read: calibrationList },
-  { knows: head => head.trimStart().startsWith('{') && /"(?:schemaVersion|protocol)"/.test(head), read: report },
+  { knows: head => head.trimStart().startsWith('{') && ['"schemaVersion"', '"device"', '"protocol"'].every(key => head.includes(key)), read: report },
   { knows: head => /^&&&& (?:RUNNING|PASSED|FAILED) TensorRT/m.test(head) || head.includes('=== Performance summary ==='), read: trtexec },
   { knows: head => /\bRAM \d+\/\d+MB\b/.test(head) && head.includes('CPU ['), read: tegrastats },
   { knows: head => /\bR\d+ \(release\)/.test(head), read: nvTegra },
