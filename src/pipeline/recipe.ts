@@ -56,17 +56,27 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   const data = await addData(recipe, project, first, cache);
   const { network } = recipe.add(initializeStep, { config: await networkConfig(project, first, cache), inputs: { train: data.train } });
   const freeze = { freezeBlocks: [...first.network.freezeBlocks], freezeBn: first.network.freezeBn, freezeConvs: settings.model.freezeLayers ?? 0 };
-  const trained = recipe.add(trainStep, { config: { plan: first.training, freeze }, inputs: { network, train: data.train, validation: data.validation } });
-  const evaluated = recipe.add(evaluateStep, { config: { plan: first.training }, inputs: { network: trained.network, validation: data.validation } });
+  const trained = recipe.add(trainStep, {
+    config: { plan: first.training, freeze, ...data.root },
+    inputs: { network, train: data.train, validation: data.validation, ...data.images },
+  });
+  const evaluated = recipe.add(evaluateStep, { config: { plan: first.training, ...data.root }, inputs: { network: trained.network, validation: data.validation, ...data.images } });
 
-  const { scores: baselines } = recipe.add(baselinesStep, { config: { plan: first.training, tuning: 100 }, inputs: { network, train: data.train, validation: data.validation } });
+  const { scores: baselines } = recipe.add(baselinesStep, {
+    config: { plan: first.training, tuning: 100, ...data.root },
+    inputs: { network, train: data.train, validation: data.validation, ...data.images },
+  });
   const line = await addPruning(recipe, project, { first, freeze, data, trained, evaluated });
   const recipeFile = await readCalibration(project);
   const exported = (name: NetworkArtifacts['name'], from: { readonly network: Artifact<'network'>; readonly score: Artifact<'score'> }): NetworkArtifacts => {
     const id = (step: string) => (name === 'baseline' ? `${step} unpruned` : step);
     const { fp32, fp16 } = recipe.add(exportStep, { id: id('export'), config: {}, inputs: { network: from.network } });
     if (!settings.export.precisions.includes('int8')) return { name, fp32, fp16, score: from.score };
-    const { ranges } = recipe.add(calibrateStep, { id: id('calibrate'), config: { plan: first.training, recipe: recipeFile }, inputs: { onnx: fp32, train: data.train } });
+    const { ranges } = recipe.add(calibrateStep, {
+      id: id('calibrate'),
+      config: { plan: first.training, recipe: recipeFile, ...data.root },
+      inputs: { onnx: fp32, train: data.train, ...data.images },
+    });
     return { name, fp32, fp16, score: from.score, quantized: recipe.add(quantizeStep, { id: id('quantize'), config: {}, inputs: { onnx: fp32, ranges } }) };
   };
   const baseline = line.pruned ? exported('baseline', { network: trained.network, score: evaluated.score }) : undefined;
@@ -79,8 +89,8 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   });
   const published: Published[] = [{ artifact: bundle, path: 'model' }, ...(data.records ? [{ artifact: data.records, path: 'tfrecords' }] : [])];
   const { tensors } = recipe.add(tensorsStep, {
-    config: { plan: first.training, images: settings.benchmark.images },
-    inputs: { network: trained.network, validation: data.validation },
+    config: { plan: first.training, images: settings.benchmark.images, ...data.root },
+    inputs: { network: trained.network, validation: data.validation, ...data.images },
   });
 
   const known: KnownDevice[] = [];
@@ -116,7 +126,7 @@ async function addPruning(
   given: {
     readonly first: SpecPlan;
     readonly freeze: { readonly freezeBlocks: number[]; readonly freezeBn: boolean; readonly freezeConvs: number };
-    readonly data: { readonly train: Artifact<'dataset'>; readonly validation: Artifact<'dataset'> };
+    readonly data: Data;
     readonly trained: { readonly network: Artifact<'network'> };
     readonly evaluated: { readonly score: Artifact<'score'> };
   },
@@ -127,7 +137,11 @@ async function addPruning(
   const { keepMacs, keepParameters, ...rest } = prune;
   const goal = keepMacs !== undefined ? { keepMacs } : keepParameters !== undefined ? { keepParameters } : {};
   const pruned = recipe.add(pruneStep, { config: { ...pruneSettings.parse(defined(rest)), ...goal }, inputs: { network: trained.network } });
-  const scored = recipe.add(evaluateStep, { id: 'evaluate pruned', config: { plan: first.training }, inputs: { network: pruned.network, validation: data.validation } });
+  const scored = recipe.add(evaluateStep, {
+    id: 'evaluate pruned',
+    config: { plan: first.training, ...data.root },
+    inputs: { network: pruned.network, validation: data.validation, ...data.images },
+  });
   const report = { report: pruned.report, score: scored.score };
   if (!retrain) return { pruned: report, final: { network: pruned.network, score: scored.score } };
   const second = await readPlan(project, retrain.spec, retrain.backboneRate);
@@ -136,10 +150,15 @@ async function addPruning(
     config: {
       plan: second.training,
       freeze: { freezeBlocks: [...second.network.freezeBlocks], freezeBn: second.network.freezeBn, freezeConvs: retrain.freezeLayers ?? given.freeze.freezeConvs },
+      ...data.root,
     },
-    inputs: { network: pruned.network, train: data.train, validation: data.validation },
+    inputs: { network: pruned.network, train: data.train, validation: data.validation, ...data.images },
   });
-  const again = recipe.add(evaluateStep, { id: 'evaluate retrained', config: { plan: second.training }, inputs: { network: retrained.network, validation: data.validation } });
+  const again = recipe.add(evaluateStep, {
+    id: 'evaluate retrained',
+    config: { plan: second.training, ...data.root },
+    inputs: { network: retrained.network, validation: data.validation, ...data.images },
+  });
   return { pruned: report, retrained: { log: retrained.log, score: again.score }, final: { network: retrained.network, score: again.score } };
 }
 
@@ -163,7 +182,16 @@ async function readPlan(project: Project, spec: string, backboneRate = project.s
   });
 }
 
-async function addData(recipe: Recipe, project: Project, { training }: SpecPlan, cache: StatCache) {
+/** A dataset and where its images lie: `root` for the settings of its readers, `images` for their inputs; one of the two is empty. */
+interface Data {
+  readonly train: Artifact<'dataset'>;
+  readonly validation: Artifact<'dataset'>;
+  readonly records: Artifact<'tfrecords'> | undefined;
+  readonly root: { readonly root?: string };
+  readonly images: { readonly images?: Artifact<'images'> };
+}
+
+async function addData(recipe: Recipe, project: Project, { training }: SpecPlan, cache: StatCache): Promise<Data> {
   const { data } = project.settings;
   const images = data.scenes && recipe.add(scenesStep, { config: data.scenes, inputs: {} }).images;
   const format = data.scenes ? 'kitti' : (['kitti', 'voc', 'coco', 'folders'] as const).find(name => data[name] !== undefined);
@@ -179,7 +207,7 @@ async function addData(recipe: Recipe, project: Project, { training }: SpecPlan,
   const records = converts
     ? recipe.add(convertStep, { config: { ...at, extension: data.scenes ? '.jpg' : await imageExtension(path) }, inputs: images ? { images } : {} }).records
     : undefined;
-  return { train: dataset.train, validation: dataset.validation, records };
+  return { train: dataset.train, validation: dataset.validation, records, root: source ? { root: source.path } : {}, images: images ? { images } : {} };
 }
 
 /** The extension that most images of a KITTI folder have. */

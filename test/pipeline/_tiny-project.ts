@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -52,7 +52,7 @@ export interface Ran {
 
 /** A project in a folder of its own; `dispose` stops its devices and removes it. */
 export class TinyProject implements AsyncDisposable {
-  readonly folder = mkdtempSync(join(tmpdir(), 'edge-project-'));
+  folder = mkdtempSync(join(tmpdir(), 'edge-project-'));
 
   constructor({ devices = true, epochs = 1 }: { readonly devices?: boolean; readonly epochs?: number } = {}) {
     cpSync(template, this.folder, { recursive: true });
@@ -84,6 +84,12 @@ export class TinyProject implements AsyncDisposable {
     const after = change(before);
     if (after === before) throw new Error(`The edit of ${name} changes nothing.`);
     this.write(name, after);
+  }
+
+  /** Renames the project's folder. */
+  move(): void {
+    renameSync(this.folder, `${this.folder}-moved`);
+    this.folder = `${this.folder}-moved`;
   }
 
   /** Runs in this process. */

@@ -54,6 +54,7 @@ describe('what runs, and what does not', () => {
         plan: { input: { width: 96, height: 64 }, fit: 'stretch' },
         onnx: await project.outputPath('export', 'fp32'),
         train,
+        images: await project.outputPath('scenes', 'images'),
         recipe: { algorithm: 'minmax', percentile: 0.9999, images: 6, selection: 'stratified', seed: 1 },
         output: project.path('ranges.json'),
       },

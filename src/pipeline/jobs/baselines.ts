@@ -8,6 +8,7 @@ import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
 import { commonClassBaseline, meanBoxBaseline, predictAll } from '../../tasks/baselines.ts';
 import type { Annotation, Score } from '../../tasks/task.ts';
 import type { IsolatedContext } from '../isolation.ts';
+import { readManifest } from '../manifest-file.ts';
 import { openTask } from '../task-plan.ts';
 import type { TrainingPlan } from '../training-plan.ts';
 
@@ -17,6 +18,8 @@ export interface BaselinesRequest {
   readonly network: string;
   readonly train: string;
   readonly validation: string;
+  /** Where the images lie that the manifests speak of; absent: their roots are absolute. */
+  readonly images?: string | undefined;
   /** Training images that the colour baseline is tuned on. */
   readonly tuning: number;
 }
@@ -26,16 +29,19 @@ export interface BaselineScore {
 }
 
 /** What a detector must beat to have learnt anything: the mean box of each class, and colour thresholds; for a classifier the most frequent class. */
-export async function baselinesJob({ plan, network, train, validation, tuning }: BaselinesRequest, { send, signal }: IsolatedContext): Promise<readonly BaselineScore[]> {
-  const [learn, judge] = await Promise.all([train, validation].map(async file => JSON.parse(await readFile(file, 'utf8')) as Manifest));
+export async function baselinesJob(
+  { plan, network, train, validation, images: root, tuning }: BaselinesRequest,
+  { send, signal }: IsolatedContext,
+): Promise<readonly BaselineScore[]> {
+  const [learn, judge] = await Promise.all([readManifest(train, root), readManifest(validation, root)]);
   const info = networkInfoOf(readOnnx(await readFile(network))) as NetworkInfo;
   const task = openTask(plan.task, info.labels);
   const samplesOf = (manifest: Manifest) => samples(manifest, plan, info, signal);
-  const truth = await samplesOf(judge as Manifest);
+  const truth = await samplesOf(judge);
   const annotations = truth.map(sample => sample.annotation);
   const scored = (name: string, predictions: ReturnType<typeof predictAll>): BaselineScore => ({ name, score: task.score(predictions, annotations) });
   send({ done: 1, total: 3 });
-  const known = await samplesOf({ ...(learn as Manifest), samples: (learn as Manifest).samples.slice(0, tuning) });
+  const known = await samplesOf({ ...learn, samples: learn.samples.slice(0, tuning) });
   send({ done: 2, total: 3 });
   const labels: Annotation[] = known.map(sample => sample.annotation);
   const images = truth.map(sample => sample.pixels);

@@ -8,6 +8,7 @@ import { stratifiedPick } from '../../data/split.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
 import type { IsolatedContext } from '../isolation.ts';
+import { readManifest } from '../manifest-file.ts';
 import type { TrainingPlan } from '../training-plan.ts';
 
 export interface CalibrateRequest {
@@ -16,13 +17,18 @@ export interface CalibrateRequest {
   readonly onnx: string;
   /** The training images: calibration never sees one that validates. */
   readonly train: string;
+  /** Where the images lie that the manifests speak of; absent: their roots are absolute. */
+  readonly images?: string | undefined;
   readonly recipe: CalibrationRecipe;
   readonly output: string;
 }
 
 /** Calibrates the exported graph on a seeded selection of training images; returns which. */
-export async function calibrateJob({ plan, onnx, train, recipe, output }: CalibrateRequest, { send, signal }: IsolatedContext): Promise<{ readonly images: readonly string[] }> {
-  const whole = JSON.parse(await readFile(train, 'utf8')) as Manifest;
+export async function calibrateJob(
+  { plan, onnx, train, images, recipe, output }: CalibrateRequest,
+  { send, signal }: IsolatedContext,
+): Promise<{ readonly images: readonly string[] }> {
+  const whole = await readManifest(train, images);
   const graph = readOnnx(await readFile(onnx));
   const info = networkInfoOf(graph) as NetworkInfo;
   const manifest = { ...whole, samples: select(whole, recipe) };

@@ -8,6 +8,7 @@ import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
 import type { Annotation, Score } from '../../tasks/task.ts';
 import { predict } from '../../train/predict.ts';
 import type { IsolatedContext } from '../isolation.ts';
+import { readManifest } from '../manifest-file.ts';
 import { openTask } from '../task-plan.ts';
 import { writeTensorFolder } from '../tensor-folder.ts';
 import type { TrainingPlan } from '../training-plan.ts';
@@ -55,21 +56,23 @@ export interface EvaluateRequest {
   readonly plan: TrainingPlan;
   readonly network: string;
   readonly validation: string;
+  /** Where the images lie that the manifests speak of; absent: their roots are absolute. */
+  readonly images?: string | undefined;
 }
 /** Evaluates in a process of its own. */
-export async function evaluateJob({ plan, network, validation }: EvaluateRequest, { send, signal }: IsolatedContext): Promise<Score> {
-  const manifest = JSON.parse(await readFile(validation, 'utf8')) as Manifest;
+export async function evaluateJob({ plan, network, validation, images }: EvaluateRequest, { send, signal }: IsolatedContext): Promise<Score> {
+  const manifest = await readManifest(validation, images);
   return scoreNetwork({ graph: readOnnx(await readFile(network)), plan, manifest, signal, onImages: done => send({ done, total: manifest.samples.length }) });
 }
 
 export interface TensorsRequest extends EvaluateRequest {
   readonly output: string;
-  readonly images: number;
+  readonly count: number;
 }
-/** Writes the first `images` validation images as one raw tensor with their truth: what a device is given. */
-export async function tensorsJob({ plan, network, validation, output, images }: TensorsRequest, { send, signal }: IsolatedContext): Promise<void> {
-  const whole = JSON.parse(await readFile(validation, 'utf8')) as Manifest;
-  const manifest = { ...whole, samples: whole.samples.slice(0, images) };
+/** Writes the first `count` validation images as one raw tensor with their truth: what a device is given. */
+export async function tensorsJob({ plan, network, validation, output, images, count }: TensorsRequest, { send, signal }: IsolatedContext): Promise<void> {
+  const whole = await readManifest(validation, images);
+  const manifest = { ...whole, samples: whole.samples.slice(0, count) };
   const info = networkInfoOf(readOnnx(await readFile(network))) as NetworkInfo;
   const n = manifest.samples.length;
   let [data, filled, dims] = [new Float32Array(0), 0, [] as readonly number[]];

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { digestOf } from '../../core/fingerprint.ts';
 import { openLoader } from '../../data/batches.ts';
 import { mapClasses } from '../../data/class-map.ts';
-import type { Manifest } from '../../data/sample.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import type { Graph } from '../../graph/ir.ts';
 import type { Network, Score } from '../../tasks/task.ts';
@@ -12,6 +11,7 @@ import { type EpochRecord, type FitProgress, fit } from '../../train/fit.ts';
 import { withState } from '../../train/step.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import type { IsolatedContext } from '../isolation.ts';
+import { readManifest } from '../manifest-file.ts';
 import { openTask } from '../task-plan.ts';
 import type { TrainingPlan } from '../training-plan.ts';
 import { scoreNetwork } from './evaluate.ts';
@@ -21,6 +21,8 @@ export interface TrainRequest {
   readonly plan: TrainingPlan;
   readonly network: string;
   readonly train: string;
+  /** Where the images lie that the manifests speak of; absent: their roots are absolute. */
+  readonly images?: string | undefined;
   /** Absent: nothing validates, and the last network is the result. */
   readonly validation?: string | undefined;
   readonly output: string;
@@ -52,8 +54,8 @@ export interface TrainingLog {
 export async function trainJob(request: TrainRequest, { send, signal }: IsolatedContext): Promise<TrainingLog> {
   const { plan } = request;
   const network = networkOf(readOnnx(await readFile(request.network)), { ...request.freeze, freezeBlocks: [...request.freeze.freezeBlocks] });
-  const train = await readManifest(request.train);
-  const validation = request.validation === undefined ? undefined : await readManifest(request.validation);
+  const train = await readManifest(request.train, request.images);
+  const validation = request.validation === undefined ? undefined : await readManifest(request.validation, request.images);
   const note = (text: string) => send({ kind: 'note', note: text } satisfies TrainMessage);
   const task = openTask(plan.task, network.info.labels);
   const classes = mapClasses(train, { targets: network.info.labels, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
@@ -103,8 +105,6 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
   await writeFile(request.output, writeOnnx(kept.graph));
   return { history: result.history, best: result.best && { epoch: result.best.epoch, value: result.best.value }, resumedFrom: result.resumedFrom };
 }
-
-const readManifest = async (file: string): Promise<Manifest> => JSON.parse(await readFile(file, 'utf8')) as Manifest;
 
 /** Writes the network of a finished epoch where the request asks for it; fit has just put its weights into last.ckpt. */
 async function keepEpoch({ checkpoints, scratch }: TrainRequest, network: Network, epoch: number): Promise<void> {

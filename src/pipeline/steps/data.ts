@@ -13,6 +13,7 @@ import type { Manifest } from '../../data/sample.ts';
 import { type Split, splitManifest } from '../../data/split.ts';
 import { drawScenes } from '../../data/synth.ts';
 import { validateDataset, validationRows } from '../../data/validate.ts';
+import { writeManifest } from '../manifest-file.ts';
 import { thisCpu } from '../this-machine.ts';
 
 const sceneSchema = z.strictObject({ train: z.int(), validation: z.int(), width: z.int(), height: z.int(), seed: z.int() });
@@ -71,8 +72,8 @@ export const datasetStep = (cache: StatCache) =>
       for (const kind of ['degenerate-box', 'outside-box'] as const)
         if (report.counts[kind] > 0)
           note(`${report.counts[kind]} boxes are ${kind === 'degenerate-box' ? 'without area and left out' : 'partly outside their image and clipped'}.`);
-      await writeFile(outputs.train, JSON.stringify(split.train));
-      await writeFile(outputs.validation, JSON.stringify(split.validation));
+      await writeManifest(outputs.train, split.train, root);
+      await writeManifest(outputs.validation, split.validation, root);
       await writeFile(outputs.report, JSON.stringify(report));
     },
   });

@@ -19,6 +19,8 @@ import { trainingPlanSchema } from '../training-plan.ts';
 
 const job = (name: string): string => siblingModule(import.meta.url, `../jobs/${name}`);
 const cpu = () => [thisCpu];
+/** Where the images lie: what scenes made, or a folder of the user's. No identity: the manifests hold their digests. */
+const root = z.string().optional();
 
 /** The network before its first step: from the zoo, or an ONNX classifier as the backbone; pretrained weights by name. Labels of a classifier are its data's. */
 export const initializeStep = defineStep({
@@ -58,12 +60,13 @@ export const initializeStep = defineStep({
 export const trainStep = defineStep({
   name: 'train',
   version: 1,
-  config: z.strictObject({ plan: trainingPlanSchema, freeze: z.strictObject({ freezeBlocks: z.array(z.int()), freezeBn: z.boolean(), freezeConvs: z.int() }) }),
-  inputs: { network: 'network', train: 'dataset', validation: 'dataset' },
+  config: z.strictObject({ plan: trainingPlanSchema, freeze: z.strictObject({ freezeBlocks: z.array(z.int()), freezeBn: z.boolean(), freezeConvs: z.int() }), root }),
+  inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?' },
   outputs: { network: 'network', log: 'training-log' },
+  identity: ({ root: _, ...rest }) => rest,
   exclusive: cpu,
-  async run({ config: { plan, freeze }, inputs, outputs, scratch, signal, progress, log, note }) {
-    const request: TrainRequest = { plan, freeze, ...inputs, output: outputs.network, scratch };
+  async run({ config: { plan, freeze, root }, inputs, outputs, scratch, signal, progress, log, note }) {
+    const request: TrainRequest = { plan, freeze, ...inputs, images: inputs.images ?? root, output: outputs.network, scratch };
     const onMessage = (raw: unknown) => {
       const message = raw as TrainMessage;
       if (message.kind === 'note') return note(message.note);
@@ -87,13 +90,13 @@ export const trainStep = defineStep({
 export const evaluateStep = defineStep({
   name: 'evaluate',
   version: 1,
-  config: z.strictObject({ plan: trainingPlanSchema }),
-  inputs: { network: 'network', validation: 'dataset' },
+  config: z.strictObject({ plan: trainingPlanSchema, root }),
+  inputs: { network: 'network', validation: 'dataset', images: 'images?' },
   outputs: { score: 'score' },
   identity: ({ plan: { task, input, fit, mapping } }) => ({ task, input, fit, mapping }),
   exclusive: cpu,
   async run({ config, inputs, outputs, signal, progress, log }) {
-    const request: EvaluateRequest = { plan: config.plan, ...inputs };
+    const request: EvaluateRequest = { plan: config.plan, ...inputs, images: inputs.images ?? config.root };
     const score = await isolated<Score>(job('evaluate'), 'evaluateJob', request, { signal, onMessage: counted(progress) });
     log(
       'info',
@@ -109,13 +112,13 @@ export const evaluateStep = defineStep({
 export const baselinesStep = defineStep({
   name: 'baselines',
   version: 1,
-  config: z.strictObject({ plan: trainingPlanSchema, tuning: z.int().positive() }),
-  inputs: { network: 'network', train: 'dataset', validation: 'dataset' },
+  config: z.strictObject({ plan: trainingPlanSchema, tuning: z.int().positive(), root }),
+  inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?' },
   outputs: { scores: 'score' },
   identity: ({ plan: { task, input, fit, mapping }, tuning }) => ({ task, input, fit, mapping, tuning }),
   exclusive: cpu,
   async run({ config, inputs, outputs, signal, progress, log }) {
-    const request: BaselinesRequest = { ...config, ...inputs };
+    const request: BaselinesRequest = { plan: config.plan, tuning: config.tuning, ...inputs, images: inputs.images ?? config.root };
     const scores = await isolated<readonly BaselineScore[]>(job('baselines'), 'baselinesJob', request, { signal, onMessage: counted(progress) });
     for (const { name, score } of scores) log('info', `${name}: ${score.metric} ${score.value.toFixed(4)} on ${score.n} images`);
     await writeFile(outputs.scores, JSON.stringify(scores.map(({ name, score }) => ({ name, metric: score.metric, value: score.value, n: score.n }))));
@@ -126,13 +129,13 @@ export const baselinesStep = defineStep({
 export const calibrateStep = defineStep({
   name: 'calibrate',
   version: 1,
-  config: z.strictObject({ plan: trainingPlanSchema, recipe: calibrationRecipe }),
-  inputs: { onnx: 'onnx', train: 'dataset' },
+  config: z.strictObject({ plan: trainingPlanSchema, recipe: calibrationRecipe, root }),
+  inputs: { onnx: 'onnx', train: 'dataset', images: 'images?' },
   outputs: { ranges: 'ranges' },
   identity: ({ plan: { input, fit }, recipe }) => ({ input, fit, recipe }),
   exclusive: cpu,
-  async run({ config: { plan, recipe }, inputs, outputs, signal, progress, log }) {
-    const request: CalibrateRequest = { plan, recipe, ...inputs, output: outputs.ranges };
+  async run({ config: { plan, recipe, root }, inputs, outputs, signal, progress, log }) {
+    const request: CalibrateRequest = { plan, recipe, ...inputs, images: inputs.images ?? root, output: outputs.ranges };
     const { images } = await isolated<{ readonly images: readonly string[] }>(job('calibrate'), 'calibrateJob', request, { signal, onMessage: counted(progress) });
     log('info', `${recipe.algorithm} over ${images.length} training images (seed ${recipe.seed})`);
   },
@@ -142,13 +145,13 @@ export const calibrateStep = defineStep({
 export const tensorsStep = defineStep({
   name: 'tensors',
   version: 1,
-  config: z.strictObject({ plan: trainingPlanSchema, images: z.int().positive() }),
-  inputs: { network: 'network', validation: 'dataset' },
+  config: z.strictObject({ plan: trainingPlanSchema, images: z.int().positive(), root }),
+  inputs: { network: 'network', validation: 'dataset', images: 'images?' },
   outputs: { tensors: 'tensors' },
   identity: ({ plan: { input, fit, mapping, task }, images }) => ({ input, fit, mapping, task: task.name, images }),
   exclusive: cpu,
   async run({ config, inputs, outputs, signal, progress }) {
-    const request: TensorsRequest = { ...config, ...inputs, output: outputs.tensors };
+    const request: TensorsRequest = { plan: config.plan, count: config.images, ...inputs, images: inputs.images ?? config.root, output: outputs.tensors };
     await isolated(job('evaluate'), 'tensorsJob', request, { signal, onMessage: counted(progress) });
   },
 });
