@@ -44,12 +44,15 @@ export async function startingNetwork(plan: SpecPlan, labels: readonly string[],
   }
   if (info?.task === plan.training.task.name && info.architecture === wanted.architecture) {
     const { network, report } = loadWeights(fresh(plan, labels), source);
-    if (report.loaded === 0)
+    // TLT: a classifier whose layers have other shapes (a pruned one) is used as it is, under a new head; a detector takes what fits.
+    const asItIs = info.task === 'classification' && report.reasons.some(({ name }) => !name.startsWith('predictions'));
+    if (!asItIs && report.loaded > 0) return start(network, `${file}: ${loadSummary(report)}`);
+    if (!asItIs) {
       throw new EdgeError('weights-mismatch', `None of the ${report.total} weights of this network is in ${file}.`, {
         hint: 'A pruned network needs load_graph: true; otherwise name a network of the same architecture.',
         where: { path: 'pretrained_model_file' },
       });
-    return start(network, `${file}: ${loadSummary(report)}`);
+    }
   }
   const { height, width, preprocess } = wanted;
   const own = info === undefined ? { preprocess } : {};
