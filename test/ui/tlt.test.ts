@@ -17,6 +17,7 @@ import { readModel, writeModel } from '../../src/pipeline/tlt/model-file.ts';
 import { flagsOf, readTltWords, tltHelp } from '../../src/ui/verbs/tlt/flags.ts';
 import { findKey } from '../../src/ui/verbs/tlt/key.ts';
 import { buildNetwork } from '../../src/zoo/network.ts';
+import { hasShared, shared } from '../shared.ts';
 import { cli } from './_cli.ts';
 import { notebookCommands, splitWords } from './_notebook.ts';
 
@@ -47,6 +48,37 @@ describe('flags', () => {
     expect(read.list('excluded_layers')).toEqual(['conv1', 'block_1a_conv_1']);
     expect([read.number('min_num_filters'), read.number('num_processes'), read.on('verbose')]).toEqual([8, -1, true]);
     expect(words('--experiment s.txt --results r', 'classification', 'train').need('experiment_spec_file')).toBe('s.txt');
+  });
+  test.each([
+    // As the notebooks of TLT 2, TLT 3 and TAO have them; only the first words are changed.
+    ['detectnet_v2', 'dataset_convert', '-d specs/tfrecords.txt -o data/tfrecords/kitti_trainval/kitti_trainval'],
+    ['detectnet_v2', 'dataset_convert', '-d specs/tfrecords.txt -o data/tfrecords/k -r data/tfrecords/'],
+    ['detectnet_v2', 'train', '-e specs/train.txt -r exp/unpruned -k tlt_encode -n resnet18_detector --gpus 1'],
+    ['detectnet_v2', 'train', '-e specs/train.txt -r exp/unpruned -k tlt_encode -n resnet18_detector --gpus 2 --gpu_index 0 1 --use_amp'],
+    ['detectnet_v2', 'evaluate', '-e specs/train.txt -m exp/unpruned/weights/resnet18_detector.tlt -k tlt_encode'],
+    ['detectnet_v2', 'prune', '-m a.tlt -o b.tlt -eq union -pth 0.0000052 -k tlt_encode'],
+    ['detectnet_v2', 'inference', '-e specs/infer.txt -o exp/tlt_infer_testing -i data/testing/image_2 -k tlt_encode'],
+    ['detectnet_v2', 'inference', '-e specs/infer.txt -r exp/tlt_infer_testing -i data/testing/image_2 -m a.tlt -b 4 -k tlt_encode'],
+    [
+      'detectnet_v2',
+      'export',
+      '-m a.tlt -o a.etlt -k tlt_encode --cal_data_file c.tensor --data_type int8 --batches 10 --batch_size 4 --max_batch_size 4 --engine_file a.trt.int8 --cal_cache_file c.bin --verbose',
+    ],
+    [
+      'detectnet_v2',
+      'export',
+      '-m a.tlt -e specs/train.txt -o a.etlt -k tlt_encode --cal_image_dir data/training/image_2 --data_type int8 --batches 20 --batch_size 4 --cal_cache_file c.bin --cal_data_file c.tensor --gen_ds_config',
+    ],
+    ['detectnet_v2', 'calibration_tensorfile', '-e specs/retrain.txt -m 10 -o exp/final/calibration.tensor'],
+    ['classification', 'train', '-e specs/classification_spec.cfg -r exp/output -k tlt_encode'],
+    ['classification', 'evaluate', '-e specs/classification_spec.cfg -k tlt_encode'],
+    ['classification', 'prune', '-m exp/weights/resnet_080.tlt -o exp/resnet_pruned/resnet18_nopool_bn_pruned.tlt -eq union -pth 0.6 -k tlt_encode'],
+    ['classification', 'inference', '-e specs/retrain.cfg -m exp/weights/resnet_080.tlt -k tlt_encode -b 32 -d data/split/test/person -cm exp/classmap.json'],
+    ['classification', 'export', '-m exp/weights/resnet_080.tlt -o exp/export/final_model.etlt -k tlt_encode --classmap_json exp/classmap.json --gen_ds_config'],
+  ] as [TltNetwork, TltVerb, string][])('a notebook’s %s %s is read', (network, verb, text) => {
+    const read = words(text, network, verb);
+    if (text.includes('-k ')) expect(read.text('key')).toBe('tlt_encode');
+    expect(read.notes.length).toBe(['--gpus', '--gpu_index', '--use_amp', '--engine_file'].filter(flag => text.includes(`${flag} `) || text.endsWith(flag)).length);
   });
   test('what has no effect is accepted and said', () => {
     expect(words('-e s -r r -n x --gpus 2', 'detectnet_v2', 'train').notes).toEqual([expect.stringContaining('--gpus is accepted and has no effect')]);
@@ -150,6 +182,18 @@ describe('dataset_convert', () => {
     expect(out).toContain('Fold 0: 2 images, 2 TFRecords');
     expect((await readdir(join(folder, 'tf'))).sort()).toContain('kitti-fold-001-of-002-shard-00001-of-00002');
   });
+});
+
+test.skipIf(!hasShared)('kitti101 as TLT divides it: 26 images validate', async () => {
+  const spec = join(folder, 'kitti101.txt');
+  await writeFile(
+    spec,
+    `kitti_config { root_directory_path: "${shared('datasets', 'kitti101')}" image_dir_name: "image_2" label_dir_name: "label_2" image_extension: ".jpg" partition_mode: "random" num_partitions: 2 val_split: 26 num_shards: 10 }`,
+  );
+  const { code, out } = await cli('detectnet_v2', 'dataset_convert', '-d', spec, '-o', join(folder, 'k101', 'k'));
+  expect(code, out).toBe(0);
+  expect(out).toMatch(/Fold 0: 26 images, 10 TFRecords[\s\S]*Fold 1: 75 images/);
+  expect(out.slice(out.indexOf('Cumulative'))).toMatch(/b'car': 303\nb'cyclist': 18\nb'dontcare': 237/);
 });
 
 test('class maps and calibration lists are checked', async () => {
