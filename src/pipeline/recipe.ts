@@ -56,16 +56,10 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   const data = await addData(recipe, project, first, cache);
   const { network } = recipe.add(initializeStep, { config: await networkConfig(project, first, cache), inputs: { train: data.train } });
   const freeze = { freezeBlocks: [...first.network.freezeBlocks], freezeBn: first.network.freezeBn, freezeConvs: settings.model.freezeLayers ?? 0 };
-  const trained = recipe.add(trainStep, {
-    config: { plan: first.training, freeze, ...data.root },
-    inputs: { network, train: data.train, validation: data.validation, ...data.images },
-  });
-  const evaluated = recipe.add(evaluateStep, { config: { plan: first.training, ...data.root }, inputs: { network: trained.network, validation: data.validation, ...data.images } });
+  const trained = recipe.add(trainStep, { config: { plan: first.training, freeze, ...data.root }, inputs: { network, ...data.learning } });
+  const evaluated = recipe.add(evaluateStep, { config: { plan: first.training, ...data.root }, inputs: { network: trained.network, ...data.judging } });
 
-  const { scores: baselines } = recipe.add(baselinesStep, {
-    config: { plan: first.training, tuning: 100, ...data.root },
-    inputs: { network, train: data.train, validation: data.validation, ...data.images },
-  });
+  const { scores: baselines } = recipe.add(baselinesStep, { config: { plan: first.training, tuning: 100, ...data.root }, inputs: { network, ...data.learning } });
   const line = await addPruning(recipe, project, { first, freeze, data, trained, evaluated });
   const recipeFile = await readCalibration(project);
   const exported = (name: NetworkArtifacts['name'], from: { readonly network: Artifact<'network'>; readonly score: Artifact<'score'> }): NetworkArtifacts => {
@@ -90,7 +84,7 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   const published: Published[] = [{ artifact: bundle, path: 'model' }, ...(data.records ? [{ artifact: data.records, path: 'tfrecords' }] : [])];
   const { tensors } = recipe.add(tensorsStep, {
     config: { plan: first.training, images: settings.benchmark.images, ...data.root },
-    inputs: { network: trained.network, validation: data.validation, ...data.images },
+    inputs: { network: trained.network, ...data.judging },
   });
 
   const known: KnownDevice[] = [];
@@ -137,11 +131,7 @@ async function addPruning(
   const { keepMacs, keepParameters, ...rest } = prune;
   const goal = keepMacs !== undefined ? { keepMacs } : keepParameters !== undefined ? { keepParameters } : {};
   const pruned = recipe.add(pruneStep, { config: { ...pruneSettings.parse(defined(rest)), ...goal }, inputs: { network: trained.network } });
-  const scored = recipe.add(evaluateStep, {
-    id: 'evaluate pruned',
-    config: { plan: first.training, ...data.root },
-    inputs: { network: pruned.network, validation: data.validation, ...data.images },
-  });
+  const scored = recipe.add(evaluateStep, { id: 'evaluate pruned', config: { plan: first.training, ...data.root }, inputs: { network: pruned.network, ...data.judging } });
   const report = { report: pruned.report, score: scored.score };
   if (!retrain) return { pruned: report, final: { network: pruned.network, score: scored.score } };
   const second = await readPlan(project, retrain.spec, retrain.backboneRate);
@@ -152,13 +142,9 @@ async function addPruning(
       freeze: { freezeBlocks: [...second.network.freezeBlocks], freezeBn: second.network.freezeBn, freezeConvs: retrain.freezeLayers ?? given.freeze.freezeConvs },
       ...data.root,
     },
-    inputs: { network: pruned.network, train: data.train, validation: data.validation, ...data.images },
+    inputs: { network: pruned.network, ...data.learning },
   });
-  const again = recipe.add(evaluateStep, {
-    id: 'evaluate retrained',
-    config: { plan: second.training, ...data.root },
-    inputs: { network: retrained.network, validation: data.validation, ...data.images },
-  });
+  const again = recipe.add(evaluateStep, { id: 'evaluate retrained', config: { plan: second.training, ...data.root }, inputs: { network: retrained.network, ...data.judging } });
   return { pruned: report, retrained: { log: retrained.log, score: again.score }, final: { network: retrained.network, score: again.score } };
 }
 
@@ -182,14 +168,16 @@ async function readPlan(project: Project, spec: string, backboneRate = project.s
   });
 }
 
-/** A dataset and where its images lie: `root` for the settings of its readers, `images` for their inputs; one of the two is empty. */
+/** A dataset, as inputs of what reads it, and where its images lie: `root` for the settings of its readers or `images` among their inputs, one of the two. */
 interface Data {
   readonly train: Artifact<'dataset'>;
-  readonly validation: Artifact<'dataset'>;
   readonly records: Artifact<'tfrecords'> | undefined;
   readonly root: { readonly root?: string };
-  readonly images: { readonly images?: Artifact<'images'> };
+  readonly images: Images;
+  readonly judging: Images & { readonly validation: Artifact<'dataset'> };
+  readonly learning: Data['judging'] & { readonly train: Artifact<'dataset'> };
 }
+type Images = { readonly images?: Artifact<'images'> };
 
 async function addData(recipe: Recipe, project: Project, { training }: SpecPlan, cache: StatCache): Promise<Data> {
   const { data } = project.settings;
@@ -207,7 +195,9 @@ async function addData(recipe: Recipe, project: Project, { training }: SpecPlan,
   const records = converts
     ? recipe.add(convertStep, { config: { ...at, extension: data.scenes ? '.jpg' : await imageExtension(path) }, inputs: images ? { images } : {} }).records
     : undefined;
-  return { train: dataset.train, validation: dataset.validation, records, root: source ? { root: source.path } : {}, images: images ? { images } : {} };
+  const from = images ? { images } : {};
+  const judging = { validation: dataset.validation, ...from };
+  return { train: dataset.train, records, root: source ? { root: source.path } : {}, images: from, judging, learning: { train: dataset.train, ...judging } };
 }
 
 /** The extension that most images of a KITTI folder have. */
