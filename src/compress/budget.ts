@@ -1,6 +1,7 @@
 import { EdgeError } from '../core/errors.ts';
 import { costOf } from '../graph/cost.ts';
 import type { Network } from '../tasks/task.ts';
+import type { ActivationStatistics } from './channel-energy.ts';
 import { type PruneReport, type PruneSettings, planPrune, pruneAt, reportOf } from './prune.ts';
 
 /** A wish in terms of what is left: a fraction of the multiply-accumulates or of the parameters, in (0, 1]. */
@@ -10,8 +11,13 @@ export type Budget = { readonly keepMacs: number } | { readonly keepParameters: 
  * The smallest threshold whose network fits the budget (bisection: what is left falls as the threshold rises).
  * Throws `prune-refused` with the least that can be reached where the budget is below it.
  */
-export function pruneToBudget(network: Network, budget: Budget, settings: PruneSettings): { readonly network: Network; readonly report: PruneReport } {
-  const plan = planPrune(network, settings);
+export function pruneToBudget(
+  network: Network,
+  budget: Budget,
+  settings: PruneSettings,
+  statistics?: ActivationStatistics,
+): { readonly network: Network; readonly report: PruneReport } {
+  const plan = planPrune(network, settings, statistics);
   const whole = costOf(network.graph);
   const [wish, measure, word] =
     'keepMacs' in budget

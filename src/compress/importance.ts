@@ -1,5 +1,4 @@
 import type { Graph, Node, Tensor } from '../graph/ir.ts';
-import type { ChannelClasses } from './channel-groups.ts';
 
 /** How a layer's filter norms become comparable across layers (TLT `-n`): max → norm/max, L2 → norm/‖norms‖₂·count, off → as they are. */
 export type Normalizer = 'max' | 'L2' | 'off';
@@ -59,37 +58,4 @@ function filterAxis(node: Node): number | undefined {
     default:
       return undefined;
   }
-}
-
-/**
- * How much a channel can say along its way: the geometric mean, over every kernel that writes or reads it, of that kernel's norm there, each kernel's norms
- * divided by their mean; behind a batch norm the writer's norms are taken as the norm leaves them (|gamma| / √variance). Scaling a filter up and its readers down
- * changes nothing, as it changes nothing in the network: where norms are folded and layers differ much (MobileNet), filter norms alone say little.
- */
-export function pathImportance(graph: Graph, layers: readonly Layer[], classes: ChannelClasses): ReadonlyMap<number, number> {
-  const logs = new Map<number, { sum: number; count: number }>();
-  for (const layer of layers) {
-    const weight = graph.initializers.get(layer.weight) as Tensor;
-    for (const [axis, dim] of weight.dims.entries()) {
-      if (dim === 1 || axis > 1) continue;
-      const writes = axis === layer.axis;
-      const norms = writes ? filterNorms(weight, axis).map((norm, index) => norm * normGain(graph, layer.output, index)) : filterNorms(weight, axis);
-      const mean = norms.reduce((a, b) => a + b, 0) / norms.length;
-      norms.forEach((norm, index) => {
-        const channel = classes.classOf(layer.weight, axis, index);
-        const log = logs.get(channel) ?? { sum: 0, count: 0 };
-        logs.set(channel, { sum: log.sum + Math.log(mean > 0 ? Math.max(norm / mean, 1e-12) : 1), count: log.count + 1 });
-      });
-    }
-  }
-  return new Map([...logs].map(([channel, { sum, count }]) => [channel, Math.exp(sum / count)]));
-}
-
-/** What the batch norm right behind a value multiplies channel `index` with; 1 where there is none. */
-function normGain(graph: Graph, value: string, index: number): number {
-  const norm = graph.nodes.find(node => node.type === 'BatchNormalization' && node.inputs[0] === value);
-  const [gamma, variance] = [norm?.inputs[1], norm?.inputs[4]].map(name => graph.initializers.get(name ?? '')?.data);
-  if (!norm || !gamma || !variance) return 1;
-  const epsilon = norm.attributes.epsilon;
-  return Math.abs(Number(gamma[index])) / Math.sqrt(Number(variance[index]) + (epsilon?.type === 'float' ? epsilon.value : 1e-5));
 }

@@ -3,14 +3,15 @@ import { EdgeError } from '../core/errors.ts';
 import { costOf } from '../graph/cost.ts';
 import type { Graph, Node, Tensor } from '../graph/ir.ts';
 import type { Network } from '../tasks/task.ts';
+import { type ActivationStatistics, energyImportance, keepMeans } from './channel-energy.ts';
 import { type ChannelClasses, channelClasses } from './channel-groups.ts';
-import { filterNorms, type Layer, layersOf, normalize, pathImportance } from './importance.ts';
+import { filterNorms, type Layer, layersOf, normalize } from './importance.ts';
 import { sliceTensor } from './slice.ts';
 
 /** TLT's prune settings; names and defaults of `prune -n -eq -pg -pth -nf -el` (tlt-formats §6.2), and what counts as important, where TLT knows only magnitude. */
 export const pruneSettings = z.strictObject({
-  /** `magnitude`: TLT's. `path`: ours, for networks whose norms are folded or whose layers differ much (MobileNet); normalizer and equalization then say nothing. */
-  importance: z.enum(['magnitude', 'path']).default('magnitude'),
+  /** `magnitude`: TLT's. `energy`: ours, by what images do to each channel (channel-energy.ts), for networks whose layers differ much (MobileNet); normalizer and equalization then say nothing. */
+  importance: z.enum(['magnitude', 'energy']).default('magnitude'),
   normalizer: z.enum(['max', 'L2', 'off']).default('max'),
   equalization: z.enum(['union', 'intersection', 'arithmetic_mean', 'geometric_mean']).default('union'),
   granularity: z.int().positive().default(8),
@@ -55,6 +56,8 @@ export interface PrunePlan {
   readonly classes: ChannelClasses;
   readonly groups: readonly EqualizationGroup[];
   readonly settings: PruneSettings;
+  /** Present where importance is `energy`. */
+  readonly statistics?: ActivationStatistics;
 }
 
 const equalize: Readonly<Record<PruneSettings['equalization'], (values: readonly number[]) => number>> = {
@@ -64,8 +67,8 @@ const equalize: Readonly<Record<PruneSettings['equalization'], (values: readonly
   geometric_mean: values => values.reduce((a, b) => a * b, 1) ** (1 / values.length),
 };
 
-/** Channel classes, equalization groups and importances of a network. Throws `prune-refused` where an excluded layer does not exist. */
-export function planPrune(network: Network, settings: PruneSettings): PrunePlan {
+/** Channel classes, equalization groups and importances of a network. Throws `prune-refused` where an excluded layer does not exist, or where `energy` has no statistics. */
+export function planPrune(network: Network, settings: PruneSettings, statistics?: ActivationStatistics): PrunePlan {
   const { graph } = network;
   const layers = layersOf(graph);
   const unknown = settings.excluded.find(name => !layers.some(layer => layer.node.name === name));
@@ -73,8 +76,12 @@ export function planPrune(network: Network, settings: PruneSettings): PrunePlan 
     throw new EdgeError('prune-refused', `There is no prunable layer "${unknown}" to exclude.`, { hint: `Name one of: ${layers.map(layer => layer.node.name).join(', ')}` });
   }
   const classes = channelClasses(graph);
-  const path = settings.importance === 'path' ? pathImportance(graph, layers, classes) : undefined;
-  return { network, classes, settings, groups: groupLayers(graph, layers, classes, settings).map(group => (path ? ranked(group, path) : group)) };
+  const groups = groupLayers(graph, layers, classes, settings);
+  if (settings.importance !== 'energy') return { network, classes, settings, groups };
+  if (!statistics)
+    throw new EdgeError('prune-refused', 'The importance "energy" needs images, and none were given.', { hint: 'Prune in a project (edgeforge run prune), or by magnitude.' });
+  const energy = energyImportance(graph, statistics, classes);
+  return { network, classes, settings, statistics, groups: groups.map(group => ranked(group, energy)) };
 }
 
 const ranked = (group: EqualizationGroup, importance: ReadonlyMap<number, number>): EqualizationGroup => ({
@@ -136,12 +143,14 @@ function removedChannels(plan: PrunePlan, threshold: number): Set<number> {
 /** The network at a threshold of its plan: same graph, smaller layers, weights copied. */
 export function pruneAt(plan: PrunePlan, threshold: number): Network {
   const removed = removedChannels(plan, threshold);
-  return removed.size === 0 ? plan.network : { ...plan.network, graph: withoutChannels(plan.network.graph, plan.classes, removed) };
+  if (removed.size === 0) return plan.network;
+  const { graph } = plan.network;
+  return { ...plan.network, graph: withoutChannels(plan.statistics ? keepMeans(graph, plan.statistics, plan.classes, removed) : graph, plan.classes, removed) };
 }
 
 /** Prunes by TLT's rules and reports each layer before and after. Shapes of the network's inputs and outputs never change. */
-export function prune(network: Network, settings: PruneSettings): { readonly network: Network; readonly report: PruneReport } {
-  const plan = planPrune(network, settings);
+export function prune(network: Network, settings: PruneSettings, statistics?: ActivationStatistics): { readonly network: Network; readonly report: PruneReport } {
+  const plan = planPrune(network, settings, statistics);
   const pruned = pruneAt(plan, settings.threshold);
   return { network: pruned, report: reportOf(plan, pruned, settings) };
 }

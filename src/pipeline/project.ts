@@ -50,7 +50,7 @@ const pruneSchema = z.strictObject({
   keepMacs: z.number().gt(0).max(1).optional(),
   keepParameters: z.number().gt(0).max(1).optional(),
   threshold: z.number().min(0).optional(),
-  importance: z.enum(['magnitude', 'path']).optional(),
+  importance: z.enum(['magnitude', 'energy']).optional(),
   normalizer: z.enum(['max', 'L2', 'off']).optional(),
   equalization: z.enum(['union', 'intersection', 'arithmetic_mean', 'geometric_mean']).optional(),
   granularity: z.int().positive().optional(),

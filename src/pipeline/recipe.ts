@@ -130,7 +130,12 @@ async function addPruning(
   if (!prune) return { final: { network: trained.network, score: evaluated.score } };
   const { keepMacs, keepParameters, ...rest } = prune;
   const goal = keepMacs !== undefined ? { keepMacs } : keepParameters !== undefined ? { keepParameters } : {};
-  const pruned = recipe.add(pruneStep, { config: { ...pruneSettings.parse(defined(rest)), ...goal }, inputs: { network: trained.network } });
+  const how = pruneSettings.parse(defined(rest));
+  const byImages = how.importance === 'energy';
+  const pruned = recipe.add(pruneStep, {
+    config: { ...how, ...goal, ...(byImages ? { plan: first.training, ...data.root } : {}) },
+    inputs: { network: trained.network, ...(byImages ? { train: data.train, ...(data.learning.images ? { images: data.learning.images } : {}) } : {}) },
+  });
   const scored = recipe.add(evaluateStep, { id: 'evaluate pruned', config: { plan: first.training, ...data.root }, inputs: { network: pruned.network, ...data.judging } });
   const report = { report: pruned.report, score: scored.score };
   if (!retrain) return { pruned: report, final: { network: pruned.network, score: scored.score } };

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { pruneToBudget } from '../../src/compress/budget.ts';
+import { activationStatistics } from '../../src/compress/channel-energy.ts';
 import { channelClasses } from '../../src/compress/channel-groups.ts';
-import { filterNorms, layersOf, normalize, pathImportance } from '../../src/compress/importance.ts';
+import { filterNorms, normalize } from '../../src/compress/importance.ts';
 import { prune, pruneSettings, retainedCount } from '../../src/compress/prune.ts';
 import { sliceTensor } from '../../src/compress/slice.ts';
 import { openSession } from '../../src/compute/session.ts';
@@ -85,11 +86,11 @@ describe('importance', () => {
   });
 });
 
-describe('importance along the path', () => {
-  // 1×1 → depthwise → 1×1, as in MobileNet: channel k is written by the first two kernels and read by the third.
-  const separable = (scale: readonly number[]): Network => {
+describe('pruning by energy', () => {
+  // 1×1 → depthwise → 1×1 → mean, as in MobileNet: channel k is written by the first two kernels and read by the third.
+  const separable = (): Network => {
     const builder = new Builder('separable');
-    builder.input('x', 'float32', [1, 3, 4, 4]);
+    builder.input('x', 'float32', ['N', 3, 4, 4]);
     const weight = (name: string, dims: number[], at: (i: number) => number) =>
       builder.weight(
         name,
@@ -98,52 +99,63 @@ describe('importance along the path', () => {
           Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => at(i)),
         ),
       );
-    const write = weight('write/kernel', [4, 3, 1, 1], i => (1 + Math.floor(i / 3)) * (scale[Math.floor(i / 3)] as number));
-    const depth = weight('depth/kernel', [4, 1, 3, 3], i => 1 + Math.floor(i / 9));
-    const read = weight('read/kernel', [2, 4, 1, 1], i => (1 + (i % 4)) / (scale[i % 4] as number));
-    const a = builder.op('Conv', ['x', write], {}, { name: 'write' });
-    const b = builder.op('Conv', [a, depth], { group: int(4), pads: ints([1, 1, 1, 1]), kernel_shape: ints([3, 3]) }, { name: 'depth' });
-    builder.op('Conv', [b, read], {}, { name: 'read', output: 'y' });
-    builder.output('y', 'float32', [1, 2, 4, 4]);
-    const info = {
-      task: 'classification',
-      architecture: 'x',
-      labels: ['a', 'b'],
-      input: 'x',
-      outputs: ['y'],
-      preprocess: { scale: 1, offset: [0, 0, 0], order: 'rgb', resize: 'stretch' },
-    } as const;
-    return { graph: builder.graph(), info: info as unknown as Network['info'], trainable: [], frozenNorms: [], regularized: [] };
+    // Channel 1 is written large but always the same (its kernel is zero, its bias is not); channel 3 is large and nearly unread.
+    const write = weight('write/kernel', [4, 3, 1, 1], i => (Math.floor(i / 3) === 1 ? 0 : 1 + Math.sin(i)));
+    const bias = weight('write/bias', [4], i => (i === 1 ? 7 : 0.1));
+    const depth = weight('depth/kernel', [4, 1, 1, 1], () => 3);
+    const read = weight('read/kernel', [2, 4, 1, 1], i => (i % 4 === 3 ? 1e-4 : 1 + Math.cos(i)));
+    const zero = weight('read/bias', [2], () => 0.5);
+    const a = builder.op('Conv', ['x', write, bias], {}, { name: 'write' });
+    const b = builder.op('Conv', [a, depth], { group: int(4), kernel_shape: ints([1, 1]) }, { name: 'depth', output: 'b' });
+    builder.op('Conv', [b, read, zero], {}, { name: 'read', output: 'y' });
+    builder.output('y', 'float32', ['N', 2, 4, 4]);
+    return { graph: builder.graph(), info: {} as Network['info'], trainable: [], frozenNorms: [], regularized: [] };
   };
-  const along = ({ graph }: Network) => {
-    const classes = channelClasses(graph);
-    const importance = pathImportance(graph, layersOf(graph), classes);
-    return [0, 1, 2, 3].map(index => importance.get(classes.classOf('write/kernel', 0, index)) as number);
-  };
+  const picture = f32(
+    [2, 3, 4, 4],
+    Float32Array.from({ length: 96 }, (_, i) => Math.sin(i * i)),
+  );
+  async function* batches() {
+    yield new Map([['x', picture]]);
+  }
+  const settings = pruneSettings.parse({ importance: 'energy', minFilters: 1, granularity: 1, threshold: 1e-3 });
 
-  it('is the geometric mean of the writers’ and readers’ norms, each kernel’s divided by their mean', () => {
-    along(separable([1, 1, 1, 1])).forEach((value, i) => {
-      expect(value).toBeCloseTo((i + 1) / 2.5, 6);
+  it('measures mean and variance of what each layer reads', async () => {
+    const { b } = await activationStatistics(separable().graph, batches(), { threads: 1 });
+    expect(b?.mean[1]).toBeCloseTo(21, 4);
+    expect(b?.variance[1]).toBeCloseTo(0, 4);
+    expect(b?.variance[0]).toBeGreaterThan(0.1);
+  });
+
+  it('drops what never varies and what nobody reads, and keeps its mean in the reader’s bias', async () => {
+    const network = separable();
+    const statistics = await activationStatistics(network.graph, batches(), { threads: 1 });
+    const { network: pruned } = prune(network, settings, statistics);
+    expect((pruned.graph.initializers.get('depth/kernel') as Tensor).dims).toEqual([2, 1, 1, 1]);
+    const [before, after] = [await outputsOf(network.graph, picture), await outputsOf(pruned.graph, picture)];
+    ((before.get('y') as Tensor).data as Float32Array).forEach((value, i) => {
+      expect(Math.abs(value - (after.get('y')?.data[i] as number))).toBeLessThan(2e-3);
     });
   });
 
-  it('drops a channel that is large where it is written and nothing where it is read, which magnitude keeps', () => {
-    const network = separable([1, 1, 1, 1]);
-    const read = network.graph.initializers.get('read/kernel') as Tensor;
-    const initializers = new Map(network.graph.initializers).set(
-      'read/kernel',
-      f32(
-        read.dims,
-        (read.data as Float32Array).map((value, i) => (i % 4 === 3 ? 1e-9 : value)),
-      ),
-    );
-    const idle = { ...network, graph: { ...network.graph, initializers } };
-    const kept = (importance: 'path' | 'magnitude') =>
-      [...(prune(idle, pruneSettings.parse({ importance, threshold: 0.3, minFilters: 1, granularity: 1 })).network.graph.initializers.get('depth/kernel') as Tensor).data].filter(
-        (_, i) => i % 9 === 0,
-      );
-    expect(kept('path')).not.toContain(4);
-    expect(kept('magnitude')).toContain(4);
+  it('shifts running means where a batch norm stands behind the reader', async () => {
+    const network = detector();
+    const x = f32([1, 3, 64, 96], image.data as Float32Array);
+    async function* one() {
+      yield new Map([['input_1', x]]);
+    }
+    const statistics = await activationStatistics(network.graph, one(), { threads: 1 });
+    const error = async (importance: 'magnitude' | 'energy') => {
+      const { network: pruned } = pruneToBudget(network, { keepMacs: 0.8 }, pruneSettings.parse({ importance, minFilters: 1, granularity: 1 }), statistics);
+      expect(costOf(pruned.graph).macs).toBeLessThanOrEqual(0.8 * costOf(network.graph).macs);
+      const [a, b] = [await outputsOf(network.graph, x), await outputsOf(pruned.graph, x)];
+      return ((a.get('output_cov') as Tensor).data as Float32Array).reduce((sum, value, i) => sum + (value - (b.get('output_cov')?.data[i] as number)) ** 2, 0);
+    };
+    expect(await error('energy')).toBeLessThan(0.5 * (await error('magnitude')));
+  });
+
+  it('refuses to guess without images', () => {
+    expect(() => prune(separable(), settings)).toThrow(/needs images/);
   });
 });
 

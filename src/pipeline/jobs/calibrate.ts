@@ -31,7 +31,7 @@ export async function calibrateJob(
   const whole = await readManifest(train, images);
   const graph = readOnnx(await readFile(onnx));
   const info = networkInfoOf(graph) as NetworkInfo;
-  const manifest = { ...whole, samples: select(whole, recipe) };
+  const manifest = { ...whole, samples: selectImages(whole, recipe) };
   const classes = mapClasses(manifest, { targets: info.labels, mayLack: true, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
   const total = 2 * manifest.samples.length;
   async function* batches() {
@@ -50,7 +50,7 @@ export async function calibrateJob(
 }
 
 /** The recipe's images: balanced over classes or drawn at random, the same for the same seed; all where there are no more. */
-function select(manifest: Manifest, { images, selection, seed }: CalibrationRecipe): Manifest['samples'] {
+export function selectImages(manifest: Manifest, { images, selection, seed }: Pick<CalibrationRecipe, 'images' | 'selection' | 'seed'>): Manifest['samples'] {
   const { samples } = manifest;
   if (samples.length <= images) return samples;
   if (selection === 'random') {

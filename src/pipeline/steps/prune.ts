@@ -1,24 +1,47 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { pruneToBudget } from '../../compress/budget.ts';
+import type { ActivationStatistics } from '../../compress/channel-energy.ts';
 import { prune, pruneSettings } from '../../compress/prune.ts';
+import { siblingModule } from '../../core/package-root.ts';
 import { defineStep } from '../../core/recipe.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import { networkOf } from '../../zoo/network-file.ts';
+import { isolated } from '../isolation.ts';
+import type { StatisticsRequest } from '../jobs/statistics.ts';
 import { thisCpu } from '../this-machine.ts';
+import { trainingPlanSchema } from '../training-plan.ts';
 
-/** Structured pruning by threshold or by budget. */
+/** Training images that pruning by energy looks at. */
+const imagesForEnergy = 64;
+
+/** Structured pruning by threshold or by budget; by energy it looks at training images, by magnitude at weights alone. */
 export const pruneStep = defineStep({
   name: 'prune',
   version: 1,
   exclusive: () => [thisCpu],
-  config: pruneSettings.extend({ keepMacs: z.number().gt(0).max(1).optional(), keepParameters: z.number().gt(0).max(1).optional() }),
-  inputs: { network: 'network' },
+  config: pruneSettings.extend({
+    keepMacs: z.number().gt(0).max(1).optional(),
+    keepParameters: z.number().gt(0).max(1).optional(),
+    /** Only for energy: how images meet the input, and where they lie. */
+    plan: trainingPlanSchema.optional(),
+    root: z.string().optional(),
+  }),
+  inputs: { network: 'network', train: 'dataset?', images: 'images?' },
+  identity: ({ plan, root: _, ...rest }) => ({ ...rest, ...(plan ? { input: plan.input, fit: plan.fit, mapping: plan.mapping } : {}) }),
   outputs: { network: 'network', report: 'prune-report' },
-  async run({ inputs, outputs, config: { keepMacs, keepParameters, ...settings }, log, note }) {
+  async run({ inputs, outputs, config: { keepMacs, keepParameters, plan, root, ...settings }, signal, progress, log, note }) {
     const network = networkOf(readOnnx(await readFile(inputs.network)));
     const budget = keepMacs !== undefined ? { keepMacs } : keepParameters !== undefined ? { keepParameters } : undefined;
-    const pruned = budget ? pruneToBudget(network, budget, settings) : prune(network, settings);
+    const request = plan && inputs.train !== undefined ? { plan, network: inputs.network, train: inputs.train, images: inputs.images ?? root, count: imagesForEnergy } : undefined;
+    const onMessage = (message: unknown) => {
+      const { done, total } = message as { readonly done: number; readonly total: number };
+      progress(done, total, {}, 'images');
+    };
+    const seen =
+      request &&
+      (await isolated<ActivationStatistics>(siblingModule(import.meta.url, '../jobs/statistics'), 'statisticsJob', request satisfies StatisticsRequest, { signal, onMessage }));
+    const pruned = budget ? pruneToBudget(network, budget, settings, seen) : prune(network, settings, seen);
     const { macsBefore, macsAfter, parametersBefore, parametersAfter } = pruned.report;
     log(
       'info',
