@@ -2,6 +2,10 @@
 // Old syntax on purpose: whatever node starts this, the product runs under one that is new enough.
 var path = require('path'), fs = require('fs'), child = require('child_process'), url = require('url');
 process.env.ORT_DISABLE_TELEMETRY = '1';
+// Compiled code is kept between starts; runs, trainings and embedded devices inherit it.
+if (!process.env.NODE_COMPILE_CACHE) process.env.NODE_COMPILE_CACHE = path.join(__dirname, '..', 'node_modules', '.cache', 'edgeforge');
+var modules = require('module');
+if (modules.enableCompileCache) modules.enableCompileCache(process.env.NODE_COMPILE_CACHE);
 var main = path.join(__dirname, '..', 'dist', 'main.js');
 var packaged = path.join(__dirname, '..', 'node_modules', '.bin', 'node');
 var version = process.versions.node.split('.').map(Number);

@@ -63,7 +63,7 @@ function idOf(verb: string, { device, networks, project }: DeviceLine, { network
 function addEngine(recipe: Recipe, line: DeviceLine, each: EngineLine): Engine {
   const { device, steps, tensors, project } = line;
   const identity = identityOf(device);
-  const { onnx, cache } = sourceOf(each.network, each.precision, device.runtime);
+  const { onnx, cache } = sourceOf(each.network, each.precision, device);
   const { engine: passport } = recipe.add(steps.build, {
     id: idOf('build', line, each),
     config: { identity, precision: each.precision, batch: each.batch, threads: project.settings.benchmark.threads, engine: idOf('', line, each).trim().replaceAll(' ', '-') },
@@ -117,14 +117,15 @@ function addReport(recipe: Recipe, { project, device, networks, tensors, plan, h
   }).report;
 }
 
-/** What an engine is built from: FP16 and INT8 graphs for onnxruntime; for TensorRT the FP32 graph, with a cache where it still reads one. */
+/** What an engine is built from: FP16 and INT8 graphs for onnxruntime; for TensorRT the FP32 graph with a cache, or from 11 on, which reads none, the Q/DQ graph. */
 function sourceOf(
   network: NetworkArtifacts,
   precision: Precision,
-  runtime: KnownDevice['runtime'],
+  { runtime, facts }: Pick<KnownDevice, 'runtime' | 'facts'>,
 ): { readonly onnx: Artifact<'onnx'>; readonly cache?: Artifact<'calibration-cache'> } {
   if (precision === 'int8' && network.quantized) {
-    return runtime === 'onnxruntime' ? { onnx: network.quantized.onnxruntime } : { onnx: network.fp32, cache: network.quantized.cache };
+    if (runtime === 'onnxruntime') return { onnx: network.quantized.onnxruntime };
+    return Number.parseInt(facts.tensorrt ?? '', 10) >= 11 ? { onnx: network.quantized.tensorrt } : { onnx: network.fp32, cache: network.quantized.cache };
   }
   return { onnx: precision === 'fp16' && runtime === 'onnxruntime' ? network.fp16 : network.fp32 };
 }

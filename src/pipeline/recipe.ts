@@ -3,7 +3,7 @@ import { extname, join } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { type CalibrationRecipe, calibrationRecipe } from '../compress/calibrate.ts';
 import { pruneSettings } from '../compress/prune.ts';
-import { EdgeError } from '../core/errors.ts';
+import { asEdgeError, EdgeError } from '../core/errors.ts';
 import type { Precision } from '../core/evidence.ts';
 import { inPackage } from '../core/package-root.ts';
 import { type Artifact, Recipe } from '../core/recipe.ts';
@@ -15,7 +15,7 @@ import type { Published } from './outputs.ts';
 import type { Project } from './project.ts';
 import { inProject, sourceFile, sourceFolder } from './sources.ts';
 import { convertStep, datasetStep, scenesStep } from './steps/data.ts';
-import { deviceSteps } from './steps/device.ts';
+import { deviceSteps, reachStep } from './steps/device.ts';
 import { exportStep, quantizeStep } from './steps/export.ts';
 import { baselinesStep, calibrateStep, evaluateStep, initializeStep, tensorsStep, trainStep } from './steps/learn.ts';
 import { keyDigest, packageStep } from './steps/package.ts';
@@ -87,24 +87,29 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
     inputs: { network: trained.network, ...data.judging },
   });
 
-  const known: KnownDevice[] = [];
-  for (const name of devices ?? Object.keys(settings.devices)) known.push(await pool.know(name));
   const steps = deviceSteps(pool);
-  for (const device of known) {
-    const report = addDevice(recipe, {
-      project,
-      device,
-      steps,
-      networks: [...(baseline ? [baseline] : []), results],
-      tensors,
-      plan: first.training,
-      history: { ...line, trained, evaluated, baselines },
-    });
-    published.push({ artifact: report, path: `report-${device.name}` });
+  const shared = { project, steps, networks: [...(baseline ? [baseline] : []), results], tensors, plan: first.training, history: { ...line, trained, evaluated, baselines } };
+  const away: { name: string; message: string; since: string }[] = [];
+  for (const name of devices ?? Object.keys(settings.devices)) {
+    const device = await knownOrNot(recipe, pool, name);
+    if (!device) continue;
+    published.push({ artifact: addDevice(recipe, { ...shared, device }), path: `report-${name}` });
+    if (device.away) away.push({ name, message: device.away.message, since: device.facts.at });
   }
   await cache.save();
-  const away = known.flatMap(({ name, away: why, facts }) => (why ? [{ name, message: why.message, since: facts.at }] : []));
   return { recipe, published, away, notes: first.notes, select: words => selected(recipe, words) };
+}
+
+/** What is known of a device; one that was never reached is no reason not to train: a step of its own says why it is missing. */
+async function knownOrNot(recipe: Recipe, pool: DevicePool, name: string): Promise<KnownDevice | undefined> {
+  try {
+    return await pool.know(name);
+  } catch (error) {
+    const code = asEdgeError(error).code;
+    if (!['device-unreachable', 'connection-lost', 'login-refused', 'host-key-unknown', 'host-key-changed', 'timeout'].includes(code)) throw error;
+    recipe.add(reachStep(pool), { id: `reach ${name}`, config: { name }, inputs: {} });
+    return undefined;
+  }
 }
 
 /** Pruning and retraining, where the project has them, and the network that comes out at the end of the line. */

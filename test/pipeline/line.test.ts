@@ -209,12 +209,13 @@ describe('a device that is away', () => {
     expect(sorted(back.ran.keys())).toEqual(['benchmark bench-b', 'gate bench-b', 'report bench-b']);
   });
 
-  test('one that was never seen ends the run before it starts', async () => {
+  test('one that was never seen is a step that fails, and the rest of the run goes on', async () => {
     const port = await closedPort();
     project.edit('edgeforge.yaml', text => `${text}  nano: { ssh: 'nvidia@127.0.0.1:${port}' }\n`);
-    await expect(project.run({ devices: ['nano'] })).rejects.toMatchObject({ code: 'device-unreachable', hint: expect.any(String) });
     const events = await follow((await project.start([], ['nano'])).folder);
-    expect(events.at(-1)).toMatchObject({ type: 'run-finished', ok: false, exitCode: 3, error: { code: 'device-unreachable' } });
+    expect(events.find(event => event.type === 'step-failed')).toMatchObject({ step: 'reach nano', code: 'device-unreachable', hint: expect.any(String) });
+    expect(events.some(event => event.type === 'step-finished' && event.step === 'train')).toBe(true);
+    expect(events.at(-1)).toMatchObject({ type: 'run-finished', ok: false, exitCode: 3 });
   });
 });
 

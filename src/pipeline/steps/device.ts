@@ -1,10 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { EdgeError } from '../../core/errors.ts';
 import type { Measurement } from '../../core/evidence.ts';
 import { defineStep } from '../../core/recipe.ts';
 import type { EngineSpec, Passport } from '../../deploy/device.ts';
 import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile } from '../../deploy/work.ts';
+import { type CalibrationAlgorithm, formatCalibrationCache, parseCalibrationCache, withHeader } from '../../formats/calibration-cache.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import type { DevicePool } from '../device-pool.ts';
 import { readTensorIndex, writeTensorFolder } from '../tensor-folder.ts';
@@ -44,12 +46,13 @@ export const buildStep = (pool: DevicePool) =>
       const [there] = await enginesThere(await pool.open(config.identity.name, signal), [passport]);
       return there ? 'valid' : 'gone';
     },
-    async run({ config, inputs, digests, outputs, signal, progress, log, note }) {
+    async run({ config, inputs, digests, outputs, scratch, signal, progress, log, note }) {
       const device = await pool.open(config.identity.name, signal);
       const graph = readOnnx(await readFile(inputs.onnx));
       const shapes = Object.fromEntries(graph.inputs.map(input => [input.name, input.type.dims.map((dim, axis) => (axis === 0 ? config.batch : Number(dim)))]));
       const model = await pushFile(device, inputs.onnx, { signal });
-      const calibration = inputs.cache === undefined ? undefined : await pushFile(device, inputs.cache, { signal });
+      const cache = inputs.cache === undefined ? undefined : await cacheForDevice(inputs.cache, join(scratch, 'cache'), device.facts.tensorrt);
+      const calibration = cache === undefined ? undefined : await pushFile(device, cache, { signal });
       const spec: EngineSpec = {
         model: model.path,
         modelDigest: digests.onnx,
@@ -60,10 +63,33 @@ export const buildStep = (pool: DevicePool) =>
         engine: `engines/${config.engine}-${digests.onnx.slice(0, 12)}`,
         threads: config.threads,
         ...(calibration && digests.cache ? { calibration: { path: calibration.path, digest: digests.cache } } : {}),
+        ...(graph.nodes.some(node => node.type === 'QuantizeLinear') ? { quantized: true } : {}),
       };
       const passport = await buildEngine(device, spec, { signal, onProgress: told('stages', progress, log) });
       for (const text of passport.notes) note(text);
       await writeFile(outputs.engine, JSON.stringify(passport));
+    },
+  });
+
+/** The cache under the header of the device's own TensorRT, without which TensorRT ignores it in silence. */
+async function cacheForDevice(cache: string, copy: string, tensorrt: string | undefined): Promise<string> {
+  if (tensorrt === undefined) return cache;
+  const parsed = parseCalibrationCache(await readFile(cache, 'utf8'));
+  await writeFile(copy, formatCalibrationCache(withHeader(parsed, tensorrt, parsed.algorithm as CalibrationAlgorithm)));
+  return copy;
+}
+
+/** A device that was never reached: nothing about it can be planned, so all that stands for it is this step, which says why. */
+export const reachStep = (pool: DevicePool) =>
+  defineStep({
+    name: 'reach',
+    version: 1,
+    config: z.strictObject({ name: z.string() }),
+    inputs: {},
+    outputs: { device: 'measurement' },
+    async run({ config, signal }) {
+      await pool.open(config.name, signal);
+      throw new EdgeError('device-unreachable', `"${config.name}" answers now, but did not when this run was planned.`, { hint: 'Run the same command again.' });
     },
   });
 

@@ -33,7 +33,7 @@ export const packageStep = defineStep({
     if (inputs.qdq) await copyFile(inputs.qdq, file('.qdq.onnx'));
     if (inputs.cache) await copyFile(inputs.cache, file('.cal'));
     await writeFile(join(outputs.bundle, 'labels.txt'), deepstreamLabels(info));
-    if (config.keyFile !== undefined) await writeFile(file('.etlt'), encodeEtlt({ payload: bytes, key: await readKey(config.keyFile), inputName: info.input }));
+    if (config.keyFile !== undefined) await writeFile(file('.etlt'), encodeEtlt({ payload: bytes, key: await readKey(config.keyFile) }));
     for (const precision of inputs.cache ? (['fp16', 'int8'] as const) : (['fp16'] as const)) {
       const settings: NvinferSettings = {
         info,
