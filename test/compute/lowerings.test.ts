@@ -51,6 +51,12 @@ const cases: readonly ConvCase[] = [
   { name: '5×5 stride 3', inputs: 16, outputs: 16, size: [11, 12], kernel: 5, stride: 3, pads: [2, 2, 2, 2] },
   { name: 'depthwise', inputs: 24, outputs: 24, size: [7, 8], kernel: 3, pads: [1, 1, 1, 1], group: 24 },
   { name: 'depthwise stride 2', inputs: 16, outputs: 16, size: [8, 8], kernel: 3, stride: 2, pads: [0, 0, 1, 1], group: 16 },
+  { name: '3×3 over many pixels', inputs: 16, outputs: 32, size: [16, 128], kernel: 3, pads: [1, 1, 1, 1] },
+  { name: '3×3 stride 2 over many pixels, channels that fill no block', inputs: 24, outputs: 8, size: [32, 256], kernel: 3, stride: 2, pads: [0, 0, 1, 1] },
+  { name: '3×3 stride 2 over many pixels, the last ones unread', inputs: 8, outputs: 16, size: [34, 258], kernel: 3, stride: 2 },
+  { name: '7×7 stride 2 of a large image', inputs: 3, outputs: 8, size: [32, 256], kernel: 7, stride: 2, pads: [3, 3, 3, 3] },
+  { name: '3×3 of a large grey image', inputs: 1, outputs: 16, size: [16, 128], kernel: 3, pads: [1, 1, 1, 1] },
+  { name: 'depthwise stride 2, the last ones unread', inputs: 16, outputs: 16, size: [10, 12], kernel: 3, stride: 2, group: 16 },
   { name: 'groups', inputs: 16, outputs: 32, size: [6, 6], kernel: 3, pads: [1, 1, 1, 1], group: 4 },
 ];
 

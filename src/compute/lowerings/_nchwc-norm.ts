@@ -1,4 +1,4 @@
-import { floatOf, type Node } from '../../graph/ir.ts';
+import { floatOf, int, ints, type Node } from '../../graph/ir.ts';
 import { words } from './_emit.ts';
 import { nchwcDomain, type Pending, type Places, perChannelAttributes } from './_places.ts';
 
@@ -6,6 +6,14 @@ import { nchwcDomain, type Pending, type Places, perChannelAttributes } from './
 function channelMean(x: string, n: number, channels: number, places: Places): string {
   const { op, reshape, mean } = words(places.builder);
   return mean(reshape(op('GlobalAveragePool', [x], {}, undefined, nchwcDomain), [n, channels]), [0]);
+}
+/** Mean over batch and image of a·b: a depthwise convolution whose window b is the whole image reads both once and writes no product. */
+function channelMeanOfProduct(a: string, b: string, [n, channels, height, width]: readonly [number, number, number, number], places: Places): string {
+  const { op, reshape, sum, mul } = words(places.builder);
+  const [rows, cells] = [n * channels, height * width];
+  const window = { group: int(rows), kernel_shape: ints([1, cells]), strides: ints([1, 1]), pads: ints([0, 0, 0, 0]) };
+  const products = op('Conv', [reshape(a, [1, rows, 1, cells]), reshape(b, [rows, 1, 1, cells])], window, undefined, nchwcDomain);
+  return mul(sum(reshape(products, [n, channels]), [0]), places.builder.constant(1 / (n * cells)));
 }
 /** x·scale + shift per channel, pending so that a residual and a ReLU ride along in the same pass. `sum` is added. */
 export function affine(x: string, scale: string, shift: string | undefined, channels: number, places: Places, sum?: string): Pending {
@@ -23,18 +31,18 @@ const isImage = (name: string, places: Places): boolean => places.dims(name).len
 export const normFits = (node: Node, places: Places): boolean => isImage(node.inputs[0] ?? '', places) && places.isBlocked(node.inputs[0] ?? '');
 
 /**
- * Batch statistics by two global average pools, variance = E[x²] − E[x]² (a few digits less exact than two passes: the price of one read less),
+ * Batch statistics by a global average pool and a sum of squares, variance = E[x²] − E[x]² (a few digits less exact than two passes: the price of one read less),
  * never below zero; then one depthwise 1×1 convolution.
  */
 export function batchNormTrain(node: Node, places: Places): void {
   const [x = '', gamma = '', beta = ''] = node.inputs;
   const [y = '', mean = '', variance = ''] = node.outputs;
-  const [n = 1, c = 1] = places.dims(x);
+  const [n = 1, c = 1, height = 1, width = 1] = places.dims(x);
   const channels = places.padded(c);
   const { op, mul, sub } = words(places.builder);
   const source = places.blocked(x);
   const average = channelMean(source, n, channels, places);
-  const squares = channelMean(mul(source, source), n, channels, places);
+  const squares = channelMeanOfProduct(source, source, [n, channels, height, width], places);
   const spread = op('Relu', [sub(squares, mul(average, average))]);
   const scale = mul(places.in(gamma, 'channel'), deviation(spread, node, places));
   const shift = sub(places.in(beta, 'channel'), mul(average, scale));
@@ -69,7 +77,7 @@ export function batchNormGrad(node: Node, places: Places): void {
   const [mean, variance] = [places.in(meanName, 'channel'), places.in(varianceName, 'channel')];
   const s = deviation(variance, node, places);
   const slope = channelMean(dY, n, channels, places);
-  const covariance = sub(channelMean(mul(dY, x), n, channels, places), mul(mean, slope));
+  const covariance = sub(channelMeanOfProduct(dY, x, [n, channels, height, width], places), mul(mean, slope));
   const many = places.builder.constant(n * height * width);
   const parameter = (name: string | undefined, value: string) => {
     if (name === undefined || name === '') return;
