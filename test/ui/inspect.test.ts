@@ -145,8 +145,10 @@ describe('the verbs', () => {
     const file = inPackage('src', 'pipeline', 'templates', 'kitti', 'specs', 'train.txt');
     const { code, out } = await cli('spec', 'explain', file);
     expect(code).toBe(0);
-    expect(out).toMatch(/augmentation_config\.preprocessing\.output_image_width +640 +line \d+/);
-    expect(out).toMatch(/model_config\.all_projections +\S+ +default/);
+    // Indented by depth, as the spec itself is.
+    expect(out).toMatch(/^ {4}output_image_width +640 +line \d+/m);
+    expect(out).toMatch(/^ {2}all_projections +\S+ +default/m);
+
     const set = await cli('spec', 'explain', file, '--set', '--json');
     expect((JSON.parse(set.out) as { rows: { from: string }[] }).rows.every(row => row.from === 'file')).toBe(true);
   });

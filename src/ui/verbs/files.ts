@@ -96,9 +96,16 @@ function addScenes(program: Command, cli: Cli): void {
     );
 }
 
-function explainCells({ path, value, from, line, type, meaning }: ExplainRow): string[] {
+/** A field under its message, indented by depth as the spec itself is; long values are cut in the middle so that a line stays readable. */
+function explainCells({ path, depth, value, from, line, type, meaning }: ExplainRow): string[] {
+  const leaf = path.slice(path.lastIndexOf('.') + 1);
   const shown = value === undefined ? '' : typeof value === 'string' ? JSON.stringify(value) : String(value);
-  return [path, shown, from === 'file' && line !== undefined ? `line ${line}` : from, meaning ? `${type} — ${meaning}` : type];
+  return [
+    `${'  '.repeat(depth)}${leaf}`,
+    shown.length > 28 ? `${shown.slice(0, 14)}…${shown.slice(-13)}` : shown,
+    from === 'file' && line !== undefined ? `line ${line}` : from,
+    meaning ? `${type} — ${meaning}` : type,
+  ];
 }
 
 const readText = (file: string): Promise<string> =>
