@@ -94,7 +94,7 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
     identity: digestOf(JSON.stringify([plan, network.graph.name])),
     signal,
     ...(request.threads === undefined ? {} : { threads: request.threads }),
-    onProgress: progress => send({ kind: 'progress', progress } satisfies TrainMessage),
+    onProgress: paced(progress => send({ kind: 'progress', progress } satisfies TrainMessage)),
     onEpoch: async record => {
       await keepEpoch(request, network, record.epoch);
       send({ kind: 'epoch', record } satisfies TrainMessage);
@@ -104,6 +104,17 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
   const kept = result.best?.network ?? result.network;
   await writeFile(request.output, writeOnnx(kept.graph));
   return { history: result.history, best: result.best && { epoch: result.best.epoch, value: result.best.value }, resumedFrom: result.resumedFrom };
+}
+
+/** At most five messages a second, and the last of each epoch: a small network takes hundreds of steps a second, and each message is a line in the run's file. */
+function paced(tell: (progress: FitProgress) => void): (progress: FitProgress) => void {
+  let told = Number.NEGATIVE_INFINITY;
+  return progress => {
+    const now = performance.now();
+    if (now - told < 200 && progress.step < progress.steps) return;
+    told = now;
+    tell(progress);
+  };
 }
 
 /** Writes the network of a finished epoch where the request asks for it; fit has just put its weights into last.ckpt. */
