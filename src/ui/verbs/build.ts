@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EdgeError } from '../../core/errors.ts';
+import { runEventJsonSchema } from '../../core/run-events-schema.ts';
 import { findRun, listRuns } from '../../core/run-folder.ts';
 import { nearestProject, openProject } from '../../pipeline/project.ts';
 import type { RunRequest } from '../../pipeline/run-main.ts';
@@ -57,14 +58,20 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
     }),
   );
 
-  verb('runs', 'list the runs of this project').action(
-    cli.does(async (options: BuildOptions) => {
-      const runs = await listRuns(join(openProject({ folder: options.project }).folder, '.edgeforge'));
-      if (options.json) cli.output.out(JSON.stringify(runs));
-      else cli.output.out(runs.length === 0 ? 'No runs yet. Start one with: edgeforge run' : table(runs.map(run => [run.id, run.status, run.startedAt, run.command])));
-      return 0;
-    }),
-  );
+  verb('runs', 'list the runs of this project; --schema prints the JSON Schema of the events that --json prints')
+    .option('--schema', 'print the events’ JSON Schema')
+    .action(
+      cli.does(async (options: BuildOptions & { readonly schema?: boolean }) => {
+        if (options.schema) {
+          cli.output.out(JSON.stringify(runEventJsonSchema(), null, 1));
+          return 0;
+        }
+        const runs = await listRuns(join(openProject({ folder: options.project }).folder, '.edgeforge'));
+        if (options.json) cli.output.out(JSON.stringify(runs));
+        else cli.output.out(runs.length === 0 ? 'No runs yet. Start one with: edgeforge run' : table(runs.map(run => [run.id, run.status, run.startedAt, run.command])));
+        return 0;
+      }),
+    );
 }
 
 interface DeployOptions extends BuildOptions {
