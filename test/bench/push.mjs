@@ -1,13 +1,13 @@
-// 200 MB over real OpenSSH on loopback: our push against scp, interleaved, median of n. Run: node bench/push.mjs [MB] [n]. Needs openssh-server.
+// 200 MB over real OpenSSH on loopback: our push against scp, interleaved, median of n. Run: node test/bench/push.mjs [MB] [n]. Needs openssh-server.
 import { execFile } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { digestOfFile } from '../src/core/fingerprint.ts';
-import { addDevice, connectionOf } from '../src/deploy/registry.ts';
-import { sshTransport } from '../src/deploy/transports/ssh.ts';
-import { hasOpenssh, openssh } from '../test/deploy/openssh.ts';
+import { digestOfFile } from '../../src/core/fingerprint.ts';
+import { addDevice, connectionOf } from '../../src/deploy/registry.ts';
+import { sshTransport } from '../../src/deploy/transports/ssh.ts';
+import { hasOpenssh, openssh } from '../deploy/openssh.ts';
 
 if (!hasOpenssh) process.exit(1);
 const [size = 200, rounds = 5] = process.argv.slice(2).map(Number);
