@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { siblingModule } from '../core/package-root.ts';
 import { askRun, startRun, tailRun } from '../core/run-folder.ts';
 import type { Project } from '../pipeline/project.ts';
@@ -43,7 +43,7 @@ export async function runAndWatch({
     output.out(json ? JSON.stringify(started) : `run ${started.id} goes on by itself. Follow it with: edgeforge watch ${started.id}`);
     return 0;
   }
-  return watch({ folder: started.folder, output, json, title: project.folder, owns: true });
+  return watch({ folder: started.folder, output, json, title: basename(project.folder), owns: true });
 }
 
 /** Shows a run from its first event to its last and returns its exit code. */

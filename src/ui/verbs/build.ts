@@ -1,4 +1,4 @@
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EdgeError } from '../../core/errors.ts';
 import { runEventJsonSchema } from '../../core/run-events-schema.ts';
@@ -54,7 +54,7 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
     cli.does(async (name: string | undefined, options: BuildOptions) => {
       const project = openProject({ folder: options.project });
       const run = await findRun(join(project.folder, '.edgeforge'), name ?? 'last');
-      return watch({ folder: run.folder, output: cli.output, json: options.json === true, title: project.folder });
+      return watch({ folder: run.folder, output: cli.output, json: options.json === true, title: basename(project.folder) });
     }),
   );
 
