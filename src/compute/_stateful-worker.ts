@@ -10,7 +10,7 @@ async function answer(request: StatefulRequest): Promise<Tensors | undefined> {
   }
   if (!session) throw new Error('The session is not open.');
   if (request.type === 'run') return session.run(request.tensors);
-  if (request.type === 'load') return void (await session.load(request.tensors));
+  if (request.type === 'load') return void (await session.load(request.tensors, true));
   if (request.type === 'save') return session.save(request.when);
   return void (await session.close());
 }

@@ -11,8 +11,8 @@ export type Tensors = ReadonlyMap<string, Tensor>;
 export interface StatefulSession {
   /** Runs once and moves the state on; returns the outputs that are not state. */
   run(feeds: Tensors): Promise<Tensors>;
-  /** Sets the state, by input name, in the model's own layout. */
-  load(state: Tensors): Promise<void>;
+  /** Sets the state, by input name, in the model's own layout; `given`: the buffers become the session's, which writes to them and copies none. */
+  load(state: Tensors, given?: boolean): Promise<void>;
   /** The state now, or (`before`) as it was ahead of the latest run. */
   save(when?: 'now' | 'before'): Promise<Tensors>;
   close(): Promise<void>;
@@ -40,12 +40,11 @@ export async function openStateful(model: Uint8Array, options: StatefulOptions):
       now = new Map(options.state.map(slot => [slot.input, results.get(slot.output) as Tensor]));
       return new Map([...results].filter(([name]) => !moved.has(name)));
     },
-    async load(state) {
+    async load(state, given = false) {
       for (const { input } of options.state) {
         if (!state.has(input)) throw new EdgeError('weights-mismatch', `The state has no tensor ${input}.`, { hint: 'Start the training afresh: rm -r its scratch folder.' });
       }
-      // Copied: the buffers are written to later, and the caller's weights must not be.
-      now = new Map(options.state.map(({ input }) => [input, copyOf(state.get(input) as Tensor)]));
+      now = new Map(options.state.map(({ input }) => [input, given ? (state.get(input) as Tensor) : copyOf(state.get(input) as Tensor)]));
       before = now;
       spare = undefined;
     },

@@ -65,8 +65,10 @@ export async function compileTrainStep(network: Network, task: Task, options: Tr
     ...(options.spinning === undefined ? {} : { spinning: options.spinning }),
     ...(options.profile === undefined ? {} : { profile: options.profile }),
   });
-  const step = new CompiledStep({ network, options, built, session, optimizer, lowering, notes, layouts: lowered.layouts });
-  await step.restore(built.initial);
+  const { initial, ...graph } = built;
+  const shapes = new Map([...initial].map(([name, { dims }]) => [name, dims]));
+  const step = new CompiledStep({ network, options, built: graph, shapes, session, optimizer, lowering, notes, layouts: lowered.layouts });
+  await step.restore(initial);
   return step;
 }
 
@@ -81,7 +83,8 @@ async function chooseLowering(wanted: LoweringName | 'auto'): Promise<{ lowering
 interface Parts {
   readonly network: Network;
   readonly options: TrainStepOptions;
-  readonly built: TrainGraph;
+  readonly built: Omit<TrainGraph, 'initial'>;
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
   readonly session: StatefulSession;
   readonly optimizer: Optimizer;
   readonly lowering: LoweringName;
@@ -116,23 +119,24 @@ class CompiledStep implements TrainStep {
   }
 
   async restore(state: ReadonlyMap<string, Tensor>): Promise<void> {
-    const { built, session, layouts } = this.#parts;
+    const { built, session, layouts, shapes } = this.#parts;
     const packed = new Map<string, Tensor>();
     for (const { input } of built.state) {
-      const tensor = fitting(input, state.get(input), built.initial.get(input) as Tensor);
-      packed.set(input, layouts.get(input)?.pack(tensor) ?? tensor);
+      const tensor = fitting(input, state.get(input), shapes.get(input) ?? []);
+      // Packed or copied here, so that the session need not copy again what may be hundreds of MiB.
+      packed.set(input, layouts.get(input)?.pack(tensor) ?? { ...tensor, data: tensor.data.slice() });
     }
-    await session.load(packed);
+    await session.load(packed, true);
   }
 
   close(): Promise<void> {
     return this.#parts.session.close();
   }
 }
-function fitting(name: string, tensor: Tensor | undefined, like: Tensor): Tensor {
-  if (tensor && tensor.dims.join() === like.dims.join()) return tensor;
+function fitting(name: string, tensor: Tensor | undefined, dims: readonly number[]): Tensor {
+  if (tensor && tensor.dims.join() === dims.join()) return tensor;
   const found = tensor ? `is [${tensor.dims.join('×')}]` : 'is missing';
-  throw new EdgeError('weights-mismatch', `${name} ${found}, the network wants [${like.dims.join('×')}].`, {
+  throw new EdgeError('weights-mismatch', `${name} ${found}, the network wants [${dims.join('×')}].`, {
     hint: 'The network has changed since: train it afresh from epoch 1.',
     where: { path: name },
   });
