@@ -3,7 +3,9 @@ import { EdgeError } from '../core/errors.ts';
 import { costOf } from '../graph/cost.ts';
 import type { Graph, Node, Tensor } from '../graph/ir.ts';
 import type { Network } from '../tasks/task.ts';
-import { type ActivationStatistics, energyImportance, keepMeans } from './channel-energy.ts';
+import { absorb } from './absorb.ts';
+import type { ActivationStatistics } from './activation-statistics.ts';
+import { energyImportance } from './channel-energy.ts';
 import { type ChannelClasses, channelClasses } from './channel-groups.ts';
 import { filterNorms, type Layer, layersOf, normalize } from './importance.ts';
 import { sliceTensor } from './slice.ts';
@@ -140,13 +142,18 @@ function removedChannels(plan: PrunePlan, threshold: number): Set<number> {
   return removed;
 }
 
-/** The network at a threshold of its plan: same graph, smaller layers, weights copied. */
+/** The network at a threshold of its plan: same graph, smaller layers, weights copied; where images were looked at, the kept channels take over what they tell of the others. */
 export function pruneAt(plan: PrunePlan, threshold: number): Network {
   const removed = removedChannels(plan, threshold);
-  if (removed.size === 0) return plan.network;
   const { graph } = plan.network;
-  return { ...plan.network, graph: withoutChannels(plan.statistics ? keepMeans(graph, plan.statistics, plan.classes, removed) : graph, plan.classes, removed) };
+  return cut(plan, plan.statistics && removed.size > 0 ? absorb(graph, plan.statistics, plan.classes, removed) : graph, removed);
 }
+
+/** The same in its sizes alone: quick, for finding a threshold. */
+export const sizedAt = (plan: PrunePlan, threshold: number): Network => cut(plan, plan.network.graph, removedChannels(plan, threshold));
+
+const cut = ({ network, classes }: PrunePlan, graph: Graph, removed: ReadonlySet<number>): Network =>
+  removed.size === 0 ? network : { ...network, graph: withoutChannels(graph, classes, removed) };
 
 /** Prunes by TLT's rules and reports each layer before and after. Shapes of the network's inputs and outputs never change. */
 export function prune(network: Network, settings: PruneSettings, statistics?: ActivationStatistics): { readonly network: Network; readonly report: PruneReport } {

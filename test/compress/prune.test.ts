@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { activationStatistics } from '../../src/compress/activation-statistics.ts';
 import { pruneToBudget } from '../../src/compress/budget.ts';
-import { activationStatistics } from '../../src/compress/channel-energy.ts';
 import { channelClasses } from '../../src/compress/channel-groups.ts';
 import { filterNorms, normalize } from '../../src/compress/importance.ts';
-import { prune, pruneSettings, retainedCount } from '../../src/compress/prune.ts';
+import { planPrune, prune, pruneAt, pruneSettings, retainedCount, sizedAt } from '../../src/compress/prune.ts';
 import { sliceTensor } from '../../src/compress/slice.ts';
 import { openSession } from '../../src/compute/session.ts';
 import { writeOnnx } from '../../src/formats/onnx.ts';
@@ -121,10 +121,11 @@ describe('pruning by energy', () => {
   const settings = pruneSettings.parse({ importance: 'energy', minFilters: 1, granularity: 1, threshold: 1e-3 });
 
   it('measures mean and variance of what each layer reads', async () => {
-    const { b } = await activationStatistics(separable().graph, batches(), { threads: 1 });
+    const b = (await activationStatistics(separable().graph, batches(), { threads: 1 })).get('b');
     expect(b?.mean[1]).toBeCloseTo(21, 4);
     expect(b?.variance[1]).toBeCloseTo(0, 4);
     expect(b?.variance[0]).toBeGreaterThan(0.1);
+    for (let c = 0; c < 4; c++) expect(b?.covariance[5 * c]).toBeCloseTo(b?.variance[c] as number, 3);
   });
 
   it('drops what never varies and what nobody reads, and keeps its mean in the reader’s bias', async () => {
@@ -152,6 +153,26 @@ describe('pruning by energy', () => {
       return ((a.get('output_cov') as Tensor).data as Float32Array).reduce((sum, value, i) => sum + (value - (b.get('output_cov')?.data[i] as number)) ** 2, 0);
     };
     expect(await error('energy')).toBeLessThan(0.5 * (await error('magnitude')));
+  });
+
+  it('lets the kept channels take over a channel that they tell', async () => {
+    // Channel 2 is channel 0 again: whichever goes, the other speaks for both.
+    const network = separable();
+    const write = network.graph.initializers.get('write/kernel') as Tensor;
+    const data = Float32Array.from(write.data as Float32Array);
+    data.set(data.slice(0, 3), 6);
+    const twin = { ...network, graph: { ...network.graph, initializers: new Map(network.graph.initializers).set('write/kernel', { ...write, data }) } };
+    const statistics = await activationStatistics(twin.graph, batches(), { threads: 1 });
+    const plan = planPrune(twin, settings, statistics);
+    const [least] = plan.groups.filter(group => group.locked === undefined).map(group => [...group.importance].sort((a, b) => a - b)[2] as number);
+    const pruned = pruneAt(plan, least as number);
+    expect((pruned.graph.initializers.get('depth/kernel') as Tensor).dims[0]).toBe(1);
+    const before = (await outputsOf(twin.graph, picture)).get('y') as Tensor;
+    const worst = async ({ graph }: Network) => {
+      const after = (await outputsOf(graph, picture)).get('y') as Tensor;
+      return (before.data as Float32Array).reduce((most, value, i) => Math.max(most, Math.abs(value - Number(after.data[i]))), 0);
+    };
+    expect(await worst(pruned)).toBeLessThan(0.05 * (await worst(sizedAt(plan, least as number))));
   });
 
   it('refuses to guess without images', () => {

@@ -1,14 +1,10 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { pruneToBudget } from '../../compress/budget.ts';
-import type { ActivationStatistics } from '../../compress/channel-energy.ts';
-import { prune, pruneSettings } from '../../compress/prune.ts';
+import { type PruneReport, pruneSettings } from '../../compress/prune.ts';
 import { siblingModule } from '../../core/package-root.ts';
 import { defineStep } from '../../core/recipe.ts';
-import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
-import { networkOf } from '../../zoo/network-file.ts';
 import { isolated } from '../isolation.ts';
-import type { StatisticsRequest } from '../jobs/statistics.ts';
+import type { PruneRequest } from '../jobs/prune.ts';
 import { thisCpu } from '../this-machine.ts';
 import { trainingPlanSchema } from '../training-plan.ts';
 
@@ -18,7 +14,7 @@ const imagesForEnergy = 64;
 /** Structured pruning by threshold or by budget; by energy it looks at training images, by magnitude at weights alone. */
 export const pruneStep = defineStep({
   name: 'prune',
-  version: 1,
+  version: 2,
   exclusive: () => [thisCpu],
   config: pruneSettings.extend({
     keepMacs: z.number().gt(0).max(1).optional(),
@@ -31,25 +27,21 @@ export const pruneStep = defineStep({
   identity: ({ plan, root: _, ...rest }) => ({ ...rest, ...(plan ? { input: plan.input, fit: plan.fit, mapping: plan.mapping } : {}) }),
   outputs: { network: 'network', report: 'prune-report' },
   async run({ inputs, outputs, config: { keepMacs, keepParameters, plan, root, ...settings }, signal, progress, log, note }) {
-    const network = networkOf(readOnnx(await readFile(inputs.network)));
+    const energy = plan && inputs.train !== undefined ? { plan, train: inputs.train, images: inputs.images ?? root, count: imagesForEnergy } : undefined;
     const budget = keepMacs !== undefined ? { keepMacs } : keepParameters !== undefined ? { keepParameters } : undefined;
-    const request = plan && inputs.train !== undefined ? { plan, network: inputs.network, train: inputs.train, images: inputs.images ?? root, count: imagesForEnergy } : undefined;
+    const request: PruneRequest = { settings, budget, network: inputs.network, output: outputs.network, energy };
     const onMessage = (message: unknown) => {
       const { done, total } = message as { readonly done: number; readonly total: number };
       progress(done, total, {}, 'images');
     };
-    const seen =
-      request &&
-      (await isolated<ActivationStatistics>(siblingModule(import.meta.url, '../jobs/statistics'), 'statisticsJob', request satisfies StatisticsRequest, { signal, onMessage }));
-    const pruned = budget ? pruneToBudget(network, budget, settings, seen) : prune(network, settings, seen);
-    const { macsBefore, macsAfter, parametersBefore, parametersAfter } = pruned.report;
+    const report = await isolated<PruneReport>(siblingModule(import.meta.url, '../jobs/prune'), 'pruneJob', request, { signal, onMessage });
+    const { macsBefore, macsAfter, parametersBefore, parametersAfter } = report;
     log(
       'info',
       `MACs ${millions(macsBefore)} → ${millions(macsAfter)} M (${percent(macsAfter / macsBefore)}), parameters ${millions(parametersBefore)} → ${millions(parametersAfter)} M (${percent(parametersAfter / parametersBefore)})`,
     );
     if (macsAfter === macsBefore) note(`Nothing was pruned: no filter lies under the threshold ${settings.threshold}.`);
-    await writeFile(outputs.network, writeOnnx(pruned.network.graph));
-    await writeFile(outputs.report, JSON.stringify(pruned.report));
+    await writeFile(outputs.report, JSON.stringify(report));
   },
 });
 

@@ -1,0 +1,55 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { type ActivationStatistics, activationStatistics } from '../../compress/activation-statistics.ts';
+import { pruneToBudget } from '../../compress/budget.ts';
+import { type PruneReport, type PruneSettings, prune } from '../../compress/prune.ts';
+import { openBatches } from '../../data/batches.ts';
+import { mapClasses } from '../../data/class-map.ts';
+import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
+import type { Network } from '../../tasks/task.ts';
+import { networkOf } from '../../zoo/network-file.ts';
+import type { IsolatedContext } from '../isolation.ts';
+import { readManifest } from '../manifest-file.ts';
+import type { TrainingPlan } from '../training-plan.ts';
+import { selectImages } from './calibrate.ts';
+
+export interface PruneRequest {
+  readonly settings: PruneSettings;
+  readonly budget?: { readonly keepMacs: number } | { readonly keepParameters: number } | undefined;
+  readonly network: string;
+  readonly output: string;
+  /** Present where importance is `energy`: training images to look at, unaugmented, and how many. */
+  readonly energy?: EnergySource | undefined;
+}
+export interface EnergySource {
+  readonly plan: Pick<TrainingPlan, 'input' | 'fit' | 'mapping'>;
+  readonly train: string;
+  /** Where the images lie that the manifest speaks of. */
+  readonly images?: string | undefined;
+  readonly count: number;
+}
+
+/** Prunes in a process of its own and writes the network: by threshold or budget, by magnitude or by energy. */
+export async function pruneJob({ settings, budget, network: file, output, energy }: PruneRequest, { send, signal }: IsolatedContext): Promise<PruneReport> {
+  const network = networkOf(readOnnx(await readFile(file)));
+  const seen = energy && (await look(network, energy, signal, (done, total) => send({ done, total })));
+  const pruned = budget ? pruneToBudget(network, budget, settings, seen) : prune(network, settings, seen);
+  await writeFile(output, writeOnnx(pruned.network.graph));
+  return pruned.report;
+}
+
+async function look(
+  { graph, info }: Network,
+  { plan, train, images, count }: EnergySource,
+  signal: AbortSignal,
+  onImages: (done: number, total: number) => void,
+): Promise<ActivationStatistics> {
+  const whole = await readManifest(train, images);
+  const manifest = { ...whole, samples: selectImages(whole, { images: count, selection: 'stratified', seed: 42 }) };
+  const classes = mapClasses(manifest, { targets: info.labels, mayLack: true, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
+  async function* batches() {
+    // One image a batch: padding rows would count.
+    for await (const batch of openBatches({ manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch: 1, last: 'pad', signal }))
+      yield new Map([[info.input, batch.images]]);
+  }
+  return activationStatistics(graph, batches(), { signal, onImages: done => onImages(done, manifest.samples.length) });
+}
