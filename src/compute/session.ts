@@ -75,6 +75,8 @@ export async function openSession(model: Uint8Array, options: SessionOptions = {
       executionProviders: ['cpu'],
       ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
       interOpNumThreads: 1,
+      // A memory pattern is one more block as large as the whole run, beside the arena that the first run left; reusing the arena is no slower.
+      enableMemPattern: false,
       executionMode: 'sequential',
       graphOptimizationLevel: options.optimization ?? 'all',
       logSeverityLevel: 3,
