@@ -9,12 +9,12 @@ import { thisCpu } from '../this-machine.ts';
 import { trainingPlanSchema } from '../training-plan.ts';
 
 /** Training images that pruning by energy looks at. */
-const imagesForEnergy = 64;
+const imagesForEnergy = 128;
 
 /** Structured pruning by threshold or by budget; by energy it looks at training images, by magnitude at weights alone. */
 export const pruneStep = defineStep({
   name: 'prune',
-  version: 2,
+  version: 3,
   exclusive: () => [thisCpu],
   config: pruneSettings.extend({
     keepMacs: z.number().gt(0).max(1).optional(),
