@@ -43,7 +43,7 @@ export function openDetectnet(input: DetectnetInput): Task {
     restore: weights.restore,
     decode: createDetectnetDecoder(settings, classes),
     score: (predictions, truth) => scoreBoxes(settings, classes, predictions, truth),
-    agreement: (a, b) => boxAgreement(a, b, settings.agreement),
+    agreement: (a, b, truth) => boxAgreement(a, b, truth, settings.agreement),
   };
 }
 

@@ -64,7 +64,7 @@ export interface Task {
   /** Scores predictions against truth, both in the same pixels. */
   score(predictions: readonly Prediction[], truth: readonly Annotation[]): Score;
   /** Decisions on which two sets of predictions agree (for INT8 against FP32): `equal` of `n`, both counts. */
-  agreement(a: readonly Prediction[], b: readonly Prediction[]): { readonly equal: number; readonly n: number };
+  agreement(a: readonly Prediction[], b: readonly Prediction[], truth: readonly Annotation[]): { readonly equal: number; readonly n: number };
 }
 
 /** A network ready to train: the inference graph plus which of its initializers learn. */

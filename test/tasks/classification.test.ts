@@ -79,7 +79,7 @@ describe('classification score', () => {
     const task = openClassification({ labels });
     const decoded = task.decode(new Map([['predictions', f32([2, 3], [0.1, 0.8, 0.1, 0.4, 0.3, 0.3])]]));
     expect(decoded.map(each => each.kind === 'class' && each.classIndex)).toEqual([1, 0]);
-    expect(task.agreement(decoded, [decoded[0]!, decoded[0]!])).toEqual({ equal: 1, n: 2 });
+    expect(task.agreement(decoded, [decoded[0]!, decoded[0]!], [])).toEqual({ equal: 1, n: 2 });
     expect(() => task.encode([is(3)])).toThrow(expect.objectContaining({ code: 'dataset-invalid' }));
     expect(() => task.decode(new Map([['predictions', f32([1, 3], [Number.NaN, Number.NaN, Number.NaN])]]))).toThrow(expect.objectContaining({ code: 'not-finite' }));
   });

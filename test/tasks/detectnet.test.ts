@@ -164,11 +164,13 @@ describe('DetectNet_v2 score', () => {
     expect(score).toMatchObject({ value: 1, decisions: 2 });
   });
 
-  test('agreement counts matched decisions over the union, above the score only', () => {
+  test('agreement counts the objects that both find or both miss, above the score only', () => {
+    const truth = [boxes(box(0, 0, 0, 40, 40), box(1, 50, 0, 70, 40), box(0, 60, 0, 70, 9))];
     const a = [scored([box(0, 0, 0, 40, 40), 0.9], [box(1, 50, 0, 70, 40), 0.8], [box(0, 60, 0, 70, 9), 0.1])];
     const b = [scored([box(0, 1, 0, 40, 40), 0.7], [box(0, 50, 0, 70, 40), 0.8])];
-    expect(open().agreement(a, b)).toEqual({ equal: 1, n: 3 });
-    expect(open().agreement(a, a)).toEqual({ equal: 2, n: 2 });
+    // The first both find; the second only a (b calls it another class); the third both miss.
+    expect(open().agreement(a, b, truth)).toEqual({ equal: 2, n: 3 });
+    expect(open().agreement(a, a, truth)).toEqual({ equal: 3, n: 3 });
   });
 
   test('the mean-box baseline says the mean box of every class on every image', () => {

@@ -21,7 +21,7 @@ export interface DeviceScore {
 /** Decodes and scores the raw outputs that a device returned, FP32 first; the host's own code, the same for every precision. */
 export const accuracyStep = defineStep({
   name: 'accuracy',
-  version: 1,
+  version: 2,
   exclusive: () => [thisCpu],
   config: z.strictObject({ task: taskPlanSchema, precisions: z.array(z.enum(['fp32', 'fp16', 'int8'])) }),
   inputs: { images: 'tensors', outputs: 'tensors[]' },
@@ -42,7 +42,7 @@ export const accuracyStep = defineStep({
       scores.push({
         precision,
         score,
-        ...(reference && precision !== 'fp32' ? { agreement: task.agreement(reference.predictions, predictions) } : {}),
+        ...(reference && precision !== 'fp32' ? { agreement: task.agreement(reference.predictions, predictions, truth) } : {}),
         ...(Number.isFinite(distance) ? { sqnrDb: distance } : {}),
       });
     }
