@@ -19,6 +19,14 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** An ed25519 key pair that ssh2 can read again: about one in a few hundred that it makes it refuses itself (a leading zero is lost), and such a pair is thrown away. */
+export function newKeyPair(comment = 'edgeforge'): { readonly private: string; readonly public: string } {
+  for (;;) {
+    const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment });
+    if (!(ssh2.utils.parseKey(pair.private) instanceof Error) && !(ssh2.utils.parseKey(pair.public) instanceof Error)) return pair;
+  }
+}
+
 /** What the server calls itself: the head of its host key's digest, so that a port taken over by another program is seen without a login. */
 export const identOf = (hostPrivate: string): string => {
   const key = ssh2.utils.parseKey(hostPrivate);

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import type { Digest } from '../core/fingerprint.ts';
 import { siblingModule } from '../core/package-root.ts';
-import { identOf } from './_serve-server.ts';
+import { identOf, newKeyPair } from './_serve-server.ts';
 import { hostKeyDigest } from './transports/ssh.ts';
 
 /** A device of our own making that is up now. */
@@ -47,7 +47,7 @@ function makeKeys(folder: string): void {
   chmodSync(folder, 0o700);
   for (const name of ['client_ed25519', 'host_ed25519']) {
     if (existsSync(join(folder, name))) continue;
-    const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment: `edgeforge ${name}` });
+    const pair = newKeyPair(`edgeforge ${name}`);
     writeFileSync(join(folder, `${name}.pub`), `${pair.public}\n`);
     writeFileSync(join(folder, name), pair.private, { mode: 0o600 });
   }

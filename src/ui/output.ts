@@ -10,6 +10,12 @@ export interface Output {
   readonly columns: number;
 }
 
+// A reader that has seen enough (`| head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 /** The process's own streams; NO_COLOR (no-color.org) and TERM=dumb are respected. */
 export const processOutput = (): Output => ({
   out: text => void process.stdout.write(`${text}\n`),

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
-import { startServer } from '../../src/deploy/_serve-server.ts';
+import { newKeyPair, startServer } from '../../src/deploy/_serve-server.ts';
 import type { Transport } from '../../src/deploy/device.ts';
 import { type ConnectOptions, hostKeyDigest, planLogin, sshTransport } from '../../src/deploy/transports/ssh.ts';
 
@@ -15,8 +15,8 @@ const publicOf = (text: string): Buffer => {
 /** A device in this process: our own SSH server over a fresh home. */
 export async function board() {
   const home = mkdtempSync(join(tmpdir(), 'edge-board-'));
-  const host = ssh2.utils.generateKeyPairSync('ed25519');
-  const client = ssh2.utils.generateKeyPairSync('ed25519');
+  const host = newKeyPair();
+  const client = newKeyPair();
   const server = await startServer({ hostPrivate: host.private, clientPublic: client.public }, home);
   const hostKey = hostKeyDigest(publicOf(host.private));
   const options = async (port = server.port, more: Partial<ConnectOptions> = {}): Promise<ConnectOptions> => ({

@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 // Three kinds of test: pure (seconds), local (real onnxruntime, real ssh server on loopback), device (needs Debian packages or root; skips loudly).
 export default defineConfig({
+  root: new URL('..', import.meta.url).pathname,
   test: {
     include: ['test/**/*.test.ts', 'test/**/*.test.tsx'],
     environment: 'node',
