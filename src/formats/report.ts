@@ -82,7 +82,7 @@ const imageSchema = z.looseObject({
   boxes: z.array(boxSchema),
 });
 
-/** The report as machines read it: issue 2 part 10. Metric values are 0..1; `baseline` is the unpruned network, `results` the pruned (or only) one. */
+/** The report as machines read it. Metric values are 0..1; `baseline` is the unpruned network, `results` the pruned (or only) one. */
 export const reportSchema = z.looseObject({
   schemaVersion: z.literal(1),
   device: z.looseObject({ name: z.string() }),

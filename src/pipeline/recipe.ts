@@ -1,10 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { extname } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { type CalibrationRecipe, calibrationRecipe } from '../compress/calibrate.ts';
 import { pruneSettings } from '../compress/prune.ts';
 import { asEdgeError, EdgeError } from '../core/errors.ts';
-import type { Precision } from '../core/evidence.ts';
 import { inPackage } from '../core/package-root.ts';
 import { type Artifact, Recipe } from '../core/recipe.ts';
 import type { StatCache } from '../core/stat-cache.ts';
@@ -285,6 +284,3 @@ function selected(recipe: Recipe, words: readonly string[]): string[] {
     return named.length > 0 ? named.map(node => node.id) : [word];
   });
 }
-
-export type Precisions = readonly Precision[];
-export const storeOf = (project: Project): string => join(project.folder, '.edgeforge');
