@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { access, mkdir, mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import * as tar from 'tar';
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
@@ -90,7 +88,6 @@ export async function hasIntegrity(file: string, integrity: string): Promise<boo
   return hash.digest('base64') === wanted;
 }
 
-const run = promisify(execFile);
 /** Lets npm itself bring the package: it knows the user's registry, proxy and certificates. Its scripts never run. */
 async function npmPack(name: string, version: string, folder: string, registry: string | undefined, signal: AbortSignal | undefined): Promise<void> {
   const words = [
@@ -103,7 +100,8 @@ async function npmPack(name: string, version: string, folder: string, registry: 
     '--loglevel=error',
     ...(registry === undefined ? [] : [`--registry=${registry}`]),
   ];
-  await run('npm', words, { timeout: 600_000, cwd: folder, ...(signal ? { signal } : {}) });
+  const { execa } = await import('execa');
+  await execa('npm', words, { timeout: 600_000, cwd: folder, ...(signal ? { cancelSignal: signal } : {}) });
 }
 
 /**

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import type { Digest } from '../core/fingerprint.ts';
 import { siblingModule } from '../core/package-root.ts';
+import { storeRoot } from '../core/store-root.ts';
 import { identOf, newKeyPair } from './_serve-server.ts';
 import { hostKeyDigest } from './transports/ssh.ts';
 
@@ -30,7 +31,7 @@ const stateSchema = z.object({ pid: z.int().positive(), port: z.int().positive()
 export const servedFolder = (project: string, name: string): string => {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$/.test(name))
     throw new EdgeError('usage', `${JSON.stringify(name)} is no name for a device.`, { hint: 'Use letters, digits, dots, dashes and underscores.' });
-  return join(project, '.edgeforge', 'served', name);
+  return join(storeRoot(project), 'served', name);
 };
 
 const stateOf = (folder: string): z.infer<typeof stateSchema> | undefined => {
@@ -159,7 +160,7 @@ export async function stopServed(project: string, name: string): Promise<boolean
 
 /** The served devices of a project and whether each is up. */
 export async function listServed(project: string): Promise<readonly { readonly name: string; readonly up: boolean; readonly port?: number }[]> {
-  const root = join(project, '.edgeforge', 'served');
+  const root = join(storeRoot(project), 'served');
   if (!existsSync(root)) return [];
   const names = readdirSync(root).filter(name => existsSync(join(root, name, 'host_ed25519')));
   return Promise.all(

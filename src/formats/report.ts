@@ -128,7 +128,7 @@ export type Verdict = ReportRow['gate'];
 /** The published JSON Schema (draft 2020-12) of `reportSchema`. */
 export const reportJsonSchema: Readonly<Record<string, unknown>> = {
   ...z.toJSONSchema(reportSchema, { target: 'draft-2020-12', io: 'input' }),
-  $id: 'https://edgeforge.dev/schemas/report-1.json',
+  $id: 'urn:edgeforge:schema:report:1',
   title: 'Edgeforge report, version 1',
 };
 

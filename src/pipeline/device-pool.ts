@@ -2,6 +2,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeAtomic } from '../core/atomic-file.ts';
 import { asEdgeError, type EdgeError } from '../core/errors.ts';
+import { storeRoot } from '../core/store-root.ts';
 import type { Facts } from '../deploy/device.ts';
 import { type Device, openDevice } from '../deploy/open-device.ts';
 import { deviceNamed } from '../deploy/registry.ts';
@@ -47,7 +48,7 @@ export class DevicePool implements AsyncDisposable {
 
   /** What is known of the device for planning; asks it, or falls back on the facts of the last time. Throws where it was never reached. */
   async know(name: string): Promise<KnownDevice> {
-    const file = join(this.#project.folder, '.edgeforge', 'devices', `${name}.json`);
+    const file = join(storeRoot(this.#project.folder), 'devices', `${name}.json`);
     try {
       const { facts, target, runtime, thisMachine } = await this.open(name);
       const known = { facts, target: target.name, runtime: runtime.name, runtimeVersion: runtime.version(facts), thisMachine };

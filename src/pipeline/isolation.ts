@@ -1,5 +1,5 @@
-import { type ChildProcess, fork } from 'node:child_process';
 import { constants } from 'node:os';
+import type { Readable } from 'node:stream';
 import { EdgeError, type ErrorCode, type Where } from '../core/errors.ts';
 import { siblingModule } from '../core/package-root.ts';
 
@@ -34,22 +34,31 @@ export async function isolated<T>(file: string, exportName: string, argument: un
   const { signal, onMessage, env = {}, graceMs = 5000 } = options;
   const what = `${exportName} of ${file}`;
   if (signal.aborted) throw new EdgeError('cancelled', `${exportName} was cancelled before it started.`, { hint: hintAgain });
-  const child = fork(siblingModule(import.meta.url, '_isolation-child'), [file, exportName], {
+  // Loaded here: a run whose steps are all cached starts no process and need not wait for it.
+  const { execaNode } = await import('execa');
+  const child = execaNode(siblingModule(import.meta.url, '_isolation-child'), [file, exportName], {
+    ipc: true,
     serialization: 'advanced',
-    execArgv: [],
-    stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
-    env: { ...process.env, ...env },
+    nodeOptions: [],
+    stdin: 'ignore',
+    stdout: 'inherit',
+    stderr: 'pipe',
+    buffer: false,
+    reject: false,
+    forceKillAfterDelay: false,
+    env,
   });
-  const words = tailOf(child);
+  const { nodeChildProcess: channel } = child;
+  const words = tailOf(child.stderr);
   let answer: Exclude<FromChild, { type: 'message' }> | undefined;
   let killer: NodeJS.Timeout | undefined;
   let mishap: unknown;
   const abort = () => {
     // A channel that is closed already needs no message: the end is on its way.
-    if (child.connected) child.send({ type: 'abort' } satisfies ToChild, () => undefined);
+    if (channel.connected) channel.send({ type: 'abort' } satisfies ToChild, () => undefined);
     killer ??= setTimeout(() => child.kill('SIGKILL'), graceMs);
   };
-  child.on('message', (message: FromChild) => {
+  channel.on('message', (message: FromChild) => {
     if (message.type !== 'message') answer = message;
     else {
       try {
@@ -62,16 +71,15 @@ export async function isolated<T>(file: string, exportName: string, argument: un
   });
   signal.addEventListener('abort', abort, { once: true });
   try {
-    const end = ended(child, what);
-    child.send({ type: 'call', argument } satisfies ToChild, error => {
+    channel.send({ type: 'call', argument } satisfies ToChild, error => {
       if (error) child.kill('SIGKILL');
     });
-    const { code, killedBy } = await end;
+    const end = await child;
     if (mishap) throw mishap;
     if (answer?.type === 'result' && !signal.aborted) return answer.value as T;
     if (signal.aborted) throw new EdgeError('cancelled', `${exportName} was cancelled.`, { hint: hintAgain });
     if (answer?.type === 'error') throw new EdgeError(answer.error.code, answer.error.message, answer.error);
-    throw suddenEnd(what, code, killedBy, words());
+    throw suddenEnd(what, end, words());
   } catch (error) {
     child.kill('SIGKILL');
     throw error;
@@ -81,40 +89,37 @@ export async function isolated<T>(file: string, exportName: string, argument: un
   }
 }
 
-interface Ending {
-  readonly code: number | null;
-  readonly killedBy: NodeJS.Signals | null;
-}
-
-const ended = (child: ChildProcess, what: string) =>
-  new Promise<Ending>((done, failed) => {
-    // `close`, not `exit`: by then every message and every line has arrived.
-    child.once('close', (code, killedBy) => done({ code, killedBy }));
-    child.once('error', cause =>
-      failed(
-        new EdgeError('internal', `${what} could not be run in a process of its own: ${cause.message}.`, { hint: 'Close other programs and run the same command again.', cause }),
-      ),
-    );
-  });
-
 /** Passes the child's error lines on and keeps the last of them for a message. */
-function tailOf(child: ChildProcess): () => string {
+function tailOf(stream: Readable): () => string {
   let tail = '';
-  child.stderr?.on('data', (piece: Buffer) => {
+  stream.on('data', (piece: Buffer) => {
     process.stderr.write(piece);
     tail = (tail + piece.toString('utf8')).slice(-tailLength);
   });
   return () => tail.trim();
 }
 
-function suddenEnd(what: string, code: number | null, killedBy: NodeJS.Signals | null, words: string): EdgeError {
-  const heapFull = words.includes('heap out of memory') || (code === 128 + constants.signals.SIGABRT && words.includes('Allocation failed'));
-  if (killedBy === 'SIGKILL' || heapFull) {
+/** How execa says that a child ended. */
+interface Ending {
+  readonly exitCode?: number | undefined;
+  readonly signal?: NodeJS.Signals | undefined;
+  readonly cause?: unknown;
+}
+
+function suddenEnd(what: string, { exitCode, signal, cause }: Ending, words: string): EdgeError {
+  const heapFull = words.includes('heap out of memory') || (exitCode === 128 + constants.signals.SIGABRT && words.includes('Allocation failed'));
+  if (signal === 'SIGKILL' || heapFull) {
     return new EdgeError('limit-exceeded', `${what} was ended by ${heapFull ? 'its own full heap' : 'SIGKILL'}, most likely for want of memory.`, {
       hint: 'Choose a smaller batch size or input size, or close other programs; then run the same command again. `dmesg | grep -i oom` tells whether the system did it.',
     });
   }
-  const how = killedBy ? `was ended by ${killedBy}` : `left with exit code ${code} without an answer`;
+  if (exitCode === undefined && signal === undefined) {
+    return new EdgeError('internal', `${what} could not be run in a process of its own${cause instanceof Error ? `: ${cause.message}` : ''}.`, {
+      hint: 'Close other programs and run the same command again.',
+      cause,
+    });
+  }
+  const how = signal ? `was ended by ${signal}` : `left with exit code ${exitCode} without an answer`;
   return new EdgeError('internal', `${what} ${how}.${words === '' ? '' : `\n${words}`}`, {
     hint: 'Run the same command again; if it happens twice, please report it with the run folder’s process.log.',
   });

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { runRecipe } from '../core/run.ts';
 import { hostRun, ownRunFolder } from '../core/run-folder.ts';
 import { Store } from '../core/store.ts';
+import { storeRoot } from '../core/store-root.ts';
 import { DevicePool, type DevicesOf } from './device-pool.ts';
 import { modelRecipe } from './model-recipe.ts';
 import { collectOutputs } from './outputs.ts';
@@ -37,7 +38,7 @@ if (process.argv[2] !== undefined) {
   const request = runRequestSchema.parse(JSON.parse(process.argv[2]));
   const exitCode = await hostRun(ownRunFolder(), async ({ run, folder, command, emit, signal }) => {
     const project = request.model ? looseProject(request.project) : openProject({ folder: request.project });
-    const store = new Store(join(project.folder, '.edgeforge'));
+    const store = new Store(storeRoot(project.folder));
     await using pool = new DevicePool(project);
     const { recipe, published, only } = await requested(request, project, pool, store);
     return await runRecipe(recipe, {

@@ -1,6 +1,7 @@
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { siblingModule } from '../core/package-root.ts';
 import { askRun, startRun, tailRun } from '../core/run-folder.ts';
+import { storeRoot } from '../core/store-root.ts';
 import type { Project } from '../pipeline/project.ts';
 import type { RunRequest } from '../pipeline/run-main.ts';
 import type { Output } from './output.ts';
@@ -33,7 +34,7 @@ export async function runAndWatch({
 }): Promise<number> {
   const command = ['edgeforge', ...process.argv.slice(2)].join(' ');
   const started = await startRun({
-    root: join(project.folder, '.edgeforge'),
+    root: storeRoot(project.folder),
     moduleFile: siblingModule(import.meta.url, '../pipeline/run-main'),
     args: [JSON.stringify(request)],
     cwd: project.folder,

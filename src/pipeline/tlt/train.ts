@@ -4,6 +4,7 @@ import { writeAtomic } from '../../core/atomic-file.ts';
 import { EdgeError } from '../../core/errors.ts';
 import { canonical, digestOf } from '../../core/fingerprint.ts';
 import { siblingModule } from '../../core/package-root.ts';
+import { storeRoot } from '../../core/store-root.ts';
 import { encodeTlt } from '../../formats/etlt.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import type { TltNetwork } from '../../formats/spec/cli-flags.ts';
@@ -92,7 +93,7 @@ async function writeSidecars({ network, results, spec }: TltTrain, { labels }: S
 async function prepareWork(results: string, plan: SpecPlan, data: SpecData, network: Uint8Array, freeze: TrainRequest['freeze']) {
   const [train, validation] = [JSON.stringify(data.train), data.validation && JSON.stringify(data.validation)];
   const identity = digestOf(canonical([plan.training, freeze, digestOf(network), digestOf(train), validation === undefined ? null : digestOf(validation)]));
-  const root = join(results, '.edgeforge');
+  const root = storeRoot(results);
   const folder = join(root, identity.slice(0, 16));
   for (const other of await readdir(root).catch(() => [])) if (other !== basename(folder)) await rm(join(root, other), { recursive: true, force: true });
   await mkdir(folder, { recursive: true });

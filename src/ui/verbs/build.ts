@@ -1,8 +1,9 @@
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EdgeError } from '../../core/errors.ts';
 import { runEventJsonSchema } from '../../core/run-events-schema.ts';
 import { findRun, listRuns } from '../../core/run-folder.ts';
+import { storeRoot } from '../../core/store-root.ts';
 import { nearestProject, openProject } from '../../pipeline/project.ts';
 import type { RunRequest } from '../../pipeline/run-main.ts';
 import type { Cli } from '../cli.ts';
@@ -53,7 +54,7 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
   verb('watch [run]', 'follow a run, or replay a finished one (default: the last)').action(
     cli.does(async (name: string | undefined, options: BuildOptions) => {
       const project = openProject({ folder: options.project });
-      const run = await findRun(join(project.folder, '.edgeforge'), name ?? 'last');
+      const run = await findRun(storeRoot(project.folder), name ?? 'last');
       return watch({ folder: run.folder, output: cli.output, json: options.json === true, title: basename(project.folder) });
     }),
   );
@@ -66,7 +67,7 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
           cli.output.out(JSON.stringify(runEventJsonSchema(), null, 1));
           return 0;
         }
-        const runs = await listRuns(join(openProject({ folder: options.project }).folder, '.edgeforge'));
+        const runs = await listRuns(storeRoot(openProject({ folder: options.project }).folder));
         if (options.json) cli.output.out(JSON.stringify(runs));
         else cli.output.out(runs.length === 0 ? 'No runs yet. Start one with: edgeforge run' : table(runs.map(run => [run.id, run.status, run.startedAt, run.command])));
         return 0;

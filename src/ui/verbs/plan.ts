@@ -1,7 +1,7 @@
-import { join } from 'node:path';
 import { digestOf } from '../../core/fingerprint.ts';
 import { planRecipe } from '../../core/plan.ts';
 import { Store } from '../../core/store.ts';
+import { storeRoot } from '../../core/store-root.ts';
 import type { RemotePath } from '../../deploy/device.ts';
 import { rehearse } from '../../deploy/work.ts';
 import { DevicePool } from '../../pipeline/device-pool.ts';
@@ -33,7 +33,7 @@ export async function rehearseDeploy(project: Project, names: readonly string[],
 
 /** Says what a run would do and why, and which devices do not answer. */
 export async function plan(project: Project, steps: readonly string[], json: boolean, { output }: Cli): Promise<number> {
-  const store = new Store(join(project.folder, '.edgeforge'));
+  const store = new Store(storeRoot(project.folder));
   await using pool = new DevicePool(project);
   const { recipe, select, away } = await projectRecipe({ project, pool, store });
   const planned = await planRecipe(recipe, { store, ...(steps.length > 0 ? { only: select(steps) } : {}) });

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { EdgeError } from '../../core/errors.ts';
 import { collectGarbage } from '../../core/gc.ts';
 import { Store } from '../../core/store.ts';
+import { storeRoot } from '../../core/store-root.ts';
 import { parseReport } from '../../formats/report.ts';
 import { reportTerminal } from '../../formats/report-terminal.ts';
 import { openProject } from '../../pipeline/project.ts';
@@ -24,7 +25,7 @@ export function addReportVerbs(program: Command, cli: Cli): void {
     cli.does(async (device: string | undefined, options: Common) => {
       const { folder, settings } = openProject({ folder: options.project });
       const names = device ? [device] : Object.keys(settings.devices);
-      const found = await Promise.all(names.map(async name => ({ name, path: join(folder, '.edgeforge', 'out', `report-${name}`) })));
+      const found = await Promise.all(names.map(async name => ({ name, path: join(storeRoot(folder), 'out', `report-${name}`) })));
       const reports = await Promise.all(
         found.map(async ({ path }) => parseReport(await readFile(join(path, 'report.json'), 'utf8').catch((cause: unknown) => missing(path, cause)))),
       );
@@ -43,7 +44,7 @@ export function addReportVerbs(program: Command, cli: Cli): void {
     .action(
       cli.does(async (options: Common & { readonly out: string }) => {
         const { folder } = openProject({ folder: options.project });
-        const from = join(folder, '.edgeforge', 'out');
+        const from = join(storeRoot(folder), 'out');
         const to = resolve(options.out);
         await cp(from, to, { recursive: true, dereference: true }).catch((cause: unknown) => missing(from, cause));
         if (options.json) cli.output.out(JSON.stringify({ out: to }));
@@ -59,7 +60,7 @@ export function addReportVerbs(program: Command, cli: Cli): void {
     .action(
       cli.does(async (options: Common & { readonly keepRuns: number; readonly keepDays: number; readonly dryRun?: boolean }) => {
         const { folder } = openProject({ folder: options.project });
-        const { items, bytes } = await collectGarbage(new Store(join(folder, '.edgeforge')), {
+        const { items, bytes } = await collectGarbage(new Store(storeRoot(folder)), {
           keepRuns: options.keepRuns,
           keepDays: options.keepDays,
           dryRun: options.dryRun === true,
