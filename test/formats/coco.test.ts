@@ -1,19 +1,10 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EdgeError } from '../../src/core/errors.ts';
 import { formatCoco, readCoco } from '../../src/formats/coco.ts';
+import { failure } from '../refusal.ts';
 import { hasShared, shared } from '../shared.ts';
 
-const failure = (run: () => unknown): EdgeError => {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof EdgeError) return error;
-    throw error;
-  }
-  throw new Error('Expected a failure.');
-};
 const dataset = {
   classes: ['car', 'bus'],
   images: [

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { EdgeError } from '../../src/core/errors.ts';
 import { decodeEtlt, decodeTlt, encodeEtlt, encodeTlt, looksLike } from '../../src/formats/etlt.ts';
+import { refusal } from '../refusal.ts';
 import { hasShared, shared } from '../shared.ts';
 
 const onnx = new Uint8Array([0x08, 0x07, 0x12, 0x09, ...Buffer.from('edgeforge')]);
@@ -31,14 +32,7 @@ test('two writes of the same payload differ in their nonce', () => {
 });
 
 test('what is refused', () => {
-  const code = (run: () => unknown) => {
-    try {
-      run();
-    } catch (error) {
-      return (error as EdgeError).code;
-    }
-    return undefined;
-  };
+  const code = (run: () => unknown) => refusal(run)?.code;
   expect(code(() => decodeEtlt(new Uint8Array(3), 'k'))).toBe('file-corrupt');
   expect(code(() => decodeEtlt(hex(`ffffffff${'00'.repeat(40)}`), 'k'))).toBe('file-corrupt');
   expect(code(() => decodeEtlt(hex(`00000000${'00'.repeat(15)}`), 'k'))).toBe('file-corrupt');
@@ -69,11 +63,7 @@ test('bytes of any kind give a value or an EdgeError', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 64 }), bytes => {
       looksLike(bytes);
-      try {
-        decodeEtlt(bytes, 'k');
-      } catch (error) {
-        expect(error).toBeInstanceOf(EdgeError);
-      }
+      refusal(() => decodeEtlt(bytes, 'k'));
     }),
     { numRuns: 60 },
   );

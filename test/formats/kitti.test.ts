@@ -1,21 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EdgeError } from '../../src/core/errors.ts';
 import { formatInferenceLabels, formatKittiLabels, readKittiLabels } from '../../src/formats/kitti.ts';
 import { formatLabels, parseLabels } from '../../src/formats/labels.ts';
 import { formatYoloLabels, readYoloLabels } from '../../src/formats/yolo.ts';
+import { failure, refusal } from '../refusal.ts';
 import { hasShared, shared } from '../shared.ts';
 
-const failure = (run: () => unknown): EdgeError => {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof EdgeError) return error;
-    throw error;
-  }
-  throw new Error('Expected a failure.');
-};
 const car = 'Car 0.00 1 -1.57 599.41 156.40 629.75 189.25 2.85 2.63 12.34 0.47 1.49 69.44 -1.56';
 
 describe.skipIf(!hasShared)('kitti101', () => {
@@ -78,11 +69,7 @@ describe('readKittiLabels', () => {
     const words = fc.array(fc.constantFrom('Car', '0', '-1', '1.5', 'x', '1e400', '\n', '\t', '0x10', '１'), { maxLength: 40 }).map(parts => parts.join(' '));
     fc.assert(
       fc.property(fc.oneof(fc.string(), words), text => {
-        try {
-          readKittiLabels(text, { fields: 'either' });
-        } catch (error) {
-          expect(error).toBeInstanceOf(EdgeError);
-        }
+        refusal(() => readKittiLabels(text, { fields: 'either' }));
       }),
     );
   });

@@ -1,23 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EdgeError } from '../../src/core/errors.ts';
 import { readOnnx, writeOnnx } from '../../src/formats/onnx.ts';
 import { Builder } from '../../src/graph/builder.ts';
 import { type DataType, type F64Tensor, f32, type Graph, i64, int, ints, sizeOf, type Tensor } from '../../src/graph/ir.ts';
 import { Random } from '../graph/_cases.ts';
 import { distance, runOnnxruntime } from '../graph/_onnxruntime.ts';
+import { refusal } from '../refusal.ts';
 import { hasShared, shared } from '../shared.ts';
 
-const codeOf = (run: () => unknown): string => {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof EdgeError) return error.code;
-    throw error;
-  }
-  return 'none';
-};
+const codeOf = (run: () => unknown): string => refusal(run)?.code ?? 'none';
 /** A protobuf field with a length. */
 const field = (number: number, bytes: Uint8Array | readonly number[]): number[] => {
   const length: number[] = [];
