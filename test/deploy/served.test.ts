@@ -170,7 +170,8 @@ describe.skipIf(!hasShared)('the onnxruntime runtime on a served device', () => 
       return 10 * Math.log10(signal / noise);
     };
     expect(sqnr('fp16')).toBeGreaterThan(40);
-    expect(sqnr('int8')).toBeGreaterThan(15);
+    // 31 dB; 25 where sums of products saturate at 16 bits.
+    expect(sqnr('int8')).toBeGreaterThan(28);
   });
 
   it('says why a model does not build', async () => {

@@ -27,7 +27,8 @@ function session(path, library, options) {
     binding.initOrtOnce(3, Tensor, true);
   }
   const made = new binding.InferenceSession();
-  made.loadModel(resolve(path), { interOpNumThreads: 1, executionMode: 'sequential', ...options });
+  // On x86 without VNNI the u8·s8 kernels sum pairs in 16 bits and saturate; with this the optimizer takes u8·u8 ones there, which do not.
+  made.loadModel(resolve(path), { interOpNumThreads: 1, executionMode: 'sequential', extra: { session: { x64quantprecision: '1' } }, ...options });
   return made;
 }
 const count = shape => shape.reduce((product, dim) => product * dim, 1);
