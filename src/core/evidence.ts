@@ -20,6 +20,12 @@ export interface LatencyMs {
   readonly mean: number;
   readonly sd: number;
   readonly n: number;
+  /** What older reports lack: the ends, p95, sd / mean, and the 95 % confidence interval of the median. */
+  readonly min?: number;
+  readonly max?: number;
+  readonly p95?: number;
+  readonly cv?: number;
+  readonly p50Interval?: readonly [low: number, high: number];
 }
 
 export interface Evidence {

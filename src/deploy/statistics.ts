@@ -8,6 +8,18 @@ export function percentile(sorted: ArrayLike<number>, p: number): number {
   return sorted[low]! + (sorted[high]! - sorted[low]!) * (at - low);
 }
 
+/**
+ * 95 % confidence interval of the median of ascending values from their order statistics: ranks n/2 ± 1.96·√n/2
+ * (normal approximation of the binomial; Conover, Practical Nonparametric Statistics). It takes the values for independent: drift within a measurement makes it too narrow.
+ */
+export function medianInterval(sorted: ArrayLike<number>): readonly [low: number, high: number] {
+  const n = sorted.length;
+  const half = 0.98 * Math.sqrt(n);
+  const low = Math.max(1, Math.floor(n / 2 - half));
+  const high = Math.min(n, Math.ceil(1 + n / 2 + half));
+  return [sorted[low - 1]!, sorted[high - 1]!];
+}
+
 /** Latencies in milliseconds → their summary; sd with n − 1. Undefined for fewer than two. */
 export function latencySummary(latencies: readonly number[]): LatencyMs | undefined {
   const n = latencies.length;
@@ -15,5 +27,17 @@ export function latencySummary(latencies: readonly number[]): LatencyMs | undefi
   const sorted = Float64Array.from(latencies).sort();
   const mean = sorted.reduce((sum, each) => sum + each, 0) / n;
   const sd = Math.sqrt(sorted.reduce((sum, each) => sum + (each - mean) ** 2, 0) / (n - 1));
-  return { p50: percentile(sorted, 0.5), p90: percentile(sorted, 0.9), p99: percentile(sorted, 0.99), mean, sd, n };
+  return {
+    n,
+    min: sorted[0]!,
+    p50: percentile(sorted, 0.5),
+    p90: percentile(sorted, 0.9),
+    p95: percentile(sorted, 0.95),
+    p99: percentile(sorted, 0.99),
+    max: sorted[n - 1]!,
+    mean,
+    sd,
+    cv: mean === 0 ? 0 : sd / mean,
+    p50Interval: medianInterval(sorted),
+  };
 }

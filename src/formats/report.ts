@@ -28,12 +28,29 @@ const accuracySchema = z.strictObject({
   dropInterval: z.tuple([z.number(), z.number()]).optional(),
 });
 
+/** Of one batch. The optional members came later; reports of before lack them. */
+const latencySchema = z.strictObject({
+  p50: z.number(),
+  p90: z.number(),
+  p99: z.number(),
+  mean: z.number(),
+  sd: z.number().min(0),
+  n: count,
+  min: z.number().optional(),
+  max: z.number().optional(),
+  p95: z.number().optional(),
+  /** sd / mean. */
+  cv: z.number().min(0).optional(),
+  /** 95 % confidence interval of the median. */
+  p50Interval: z.tuple([z.number(), z.number()]).readonly().optional(),
+});
+
 const rowSchema = z.looseObject({
   precision: z.enum(['fp32', 'fp16', 'int8']),
   scenario: z.string(),
   batch: z.int().positive(),
   throughput: z.strictObject({ value: z.number().positive(), unit: z.literal('images/s') }),
-  latencyMs: z.strictObject({ p50: z.number(), p90: z.number(), p99: z.number(), mean: z.number(), sd: z.number().min(0), n: count }),
+  latencyMs: latencySchema,
   accuracy: accuracySchema.optional(),
   gate: z.enum(['pass', 'fail', 'unjudged']),
   evidence: evidenceSchema,

@@ -16,7 +16,7 @@ type AddVerbs = (program: Command, cli: Cli) => void;
 const groups: readonly { readonly verbs: readonly string[]; readonly load: () => Promise<AddVerbs> }[] = [
   { verbs: ['init', 'demo'], load: async () => (await import('./verbs/init.ts')).addInitVerbs },
   { verbs: ['run', 'benchmark', 'deploy', 'plan', 'watch', 'runs'], load: async () => (await import('./verbs/build.ts')).addBuildVerbs },
-  { verbs: ['report', 'export', 'gc'], load: async () => (await import('./verbs/report.ts')).addReportVerbs },
+  { verbs: ['report', 'choose', 'export', 'gc'], load: async () => (await import('./verbs/report.ts')).addReportVerbs },
   { verbs: ['device', 'doctor', 'targets'], load: async () => (await import('./verbs/device.ts')).addDeviceVerbs },
   { verbs: ['inspect', 'spec', 'scenes'], load: async () => (await import('./verbs/files.ts')).addFileVerbs },
   { verbs: ['detectnet_v2', 'classification'], load: async () => (await import('./verbs/tlt.ts')).addTltVerbs },

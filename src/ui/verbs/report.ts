@@ -10,6 +10,7 @@ import { reportTerminal } from '../../formats/report-terminal.ts';
 import { openProject } from '../../pipeline/project.ts';
 import type { Cli } from '../cli.ts';
 import { bytesText, table } from '../output.ts';
+import { addCompareVerbs } from './compare.ts';
 
 interface Common {
   readonly project?: string;
@@ -21,7 +22,7 @@ export function addReportVerbs(program: Command, cli: Cli): void {
   const verb = (name: string, description: string) =>
     program.command(name).description(description).option('--project <dir>', 'the project (default: the nearest edgeforge.yaml upwards)').option('--json', 'print JSON');
 
-  verb('report [device]', 'show what was measured; --json prints it for machines').action(
+  addCompareVerbs(verb('report [device]', 'show what was measured; --json prints it for machines'), program, cli).action(
     cli.does(async (device: string | undefined, options: Common) => {
       const { folder, settings } = openProject({ folder: options.project });
       const names = device ? [device] : Object.keys(settings.devices);
