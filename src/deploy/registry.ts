@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { writeAtomic } from '../core/atomic-file.ts';
 import { EdgeError } from '../core/errors.ts';
 import type { Digest } from '../core/fingerprint.ts';
+import { configFolder } from './config-folder.ts';
 import type { DeviceDefinition } from './definition.ts';
 import { cleanDevice } from './remote-store.ts';
 import { readSshConfig, resolveAddress, type SshAddress, showAddress } from './ssh-config.ts';
@@ -24,8 +25,6 @@ const registrySchema = z.object({
 });
 type Registry = z.infer<typeof registrySchema>;
 
-/** The folder of the user's registry: given, EDGEFORGE_CONFIG, $XDG_CONFIG_HOME/edgeforge, ~/.config/edgeforge. */
-export const configFolder = (config?: string): string => config ?? process.env.EDGEFORGE_CONFIG ?? join(process.env.XDG_CONFIG_HOME ?? join(homedir(), '.config'), 'edgeforge');
 const registryFile = (config?: string): string => join(configFolder(config), 'devices.json');
 
 function readRegistry(config?: string): Registry {

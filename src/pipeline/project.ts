@@ -1,11 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Document, isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import { deviceDefinitionSchema } from '../deploy/definition.ts';
 import { deepstreamVersions } from '../formats/deepstream-version.ts';
 import { preprocessSchema } from '../graph/network-info.ts';
+import { projectFileName, projectFolderFrom } from './project-folder.ts';
 
 const precision = z.enum(['fp32', 'fp16', 'int8']);
 
@@ -100,11 +101,11 @@ export interface Project {
   readonly settings: ProjectFile;
 }
 
-export const projectFileName = 'edgeforge.yaml';
+export { projectFileName };
 
 /** The project in `folder`, or the nearest one upwards from `cwd`. Throws `project-invalid` with file, line and path of each mistake. */
 export function openProject({ folder, cwd = process.cwd() }: { readonly folder?: string | undefined; readonly cwd?: string } = {}): Project {
-  const found = folder === undefined ? findUpwards(cwd) : resolve(cwd, folder);
+  const found = folder === undefined ? projectFolderFrom(cwd) : resolve(cwd, folder);
   const file = found === undefined ? undefined : join(found, projectFileName);
   if (found === undefined || file === undefined || !existsSync(file)) {
     throw new EdgeError('file-missing', `There is no ${projectFileName} in ${folder === undefined ? `${cwd} or above it` : found}.`, {
@@ -116,14 +117,8 @@ export function openProject({ folder, cwd = process.cwd() }: { readonly folder?:
 }
 
 /** The project in `folder` or upwards from here, or undefined where there is none: for verbs that also work without. */
-export const nearestProject = (folder?: string): Project | undefined => (folder === undefined && findUpwards(process.cwd()) === undefined ? undefined : openProject({ folder }));
-
-function findUpwards(folder: string): string | undefined {
-  for (let at = resolve(folder); ; at = dirname(at)) {
-    if (existsSync(join(at, projectFileName))) return at;
-    if (dirname(at) === at) return undefined;
-  }
-}
+export const nearestProject = (folder?: string): Project | undefined =>
+  folder === undefined && projectFolderFrom(process.cwd()) === undefined ? undefined : openProject({ folder });
 
 /** Checks and completes a project file's text. */
 export function parseProject(text: string, file = projectFileName): ProjectFile {

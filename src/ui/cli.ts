@@ -24,6 +24,7 @@ const groups: readonly { readonly verbs: readonly string[]; readonly load: () =>
 
 /** Runs one command line. Returns the exit code: 0 done, 1 failed, 2 usage, 3 device unreachable, 4 gate missed, 130 cancelled. */
 export async function runCli(words: readonly string[], output: Output = processOutput()): Promise<number> {
+  if (words.length === 0 && output.interactive && process.stdin.isTTY) return openUi();
   let exitCode = 0;
   const program = new Command('edgeforge')
     .description('From a dataset to a measured model on an NVIDIA edge device.')
@@ -51,4 +52,13 @@ export async function runCli(words: readonly string[], output: Output = processO
     else output.err(text);
     return exitCodeOf(known.code);
   }
+}
+
+/** The interactive UI, loaded alone so that its first picture comes fast. */
+async function openUi(): Promise<number> {
+  // React and Ink choose by these when they are loaded: the production build, and no colours where none are wanted.
+  process.env.NODE_ENV ??= 'production';
+  if (process.env.NO_COLOR) process.env.FORCE_COLOR = '0';
+  const { openApp } = await import('./app/open-app.tsx');
+  return openApp({ cwd: process.cwd() });
 }

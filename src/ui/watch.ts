@@ -1,11 +1,10 @@
 import { basename } from 'node:path';
-import { siblingModule } from '../core/package-root.ts';
-import { askRun, startRun, tailRun } from '../core/run-folder.ts';
-import { storeRoot } from '../core/store-root.ts';
+import { askRun, tailRun } from '../core/run-folder.ts';
 import type { Project } from '../pipeline/project.ts';
 import type { RunRequest } from '../pipeline/run-main.ts';
 import type { Output } from './output.ts';
 import { linePrinter } from './run-lines.ts';
+import { startProjectRun } from './start-project-run.ts';
 
 const stopping = 'Stopping: finished work is kept. Ctrl-C again leaves it to itself.';
 
@@ -33,13 +32,7 @@ export async function runAndWatch({
   readonly detach: boolean;
 }): Promise<number> {
   const command = ['edgeforge', ...process.argv.slice(2)].join(' ');
-  const started = await startRun({
-    root: storeRoot(project.folder),
-    moduleFile: siblingModule(import.meta.url, '../pipeline/run-main'),
-    args: [JSON.stringify(request)],
-    cwd: project.folder,
-    command,
-  });
+  const started = await startProjectRun({ folder: project.folder, request, command });
   if (detach) {
     output.out(json ? JSON.stringify(started) : `run ${started.id} goes on by itself. Follow it with: edgeforge watch ${started.id}`);
     return 0;

@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { EdgeError } from '../../core/errors.ts';
+import { siblingModule } from '../../core/package-root.ts';
+
+/** How a command of edgeforge's own ended, and what it printed. */
+export interface Printed {
+  readonly exitCode: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs edgeforge with these words as a child process, without a terminal. It ends with `signal`, and with us. */
+export function ownCommand(words: readonly string[], { cwd, signal }: { readonly cwd: string; readonly signal?: AbortSignal }): Promise<Printed> {
+  const { NODE_ENV: _, ...env } = process.env;
+  const child = spawn(process.execPath, [siblingModule(import.meta.url, '../../main'), ...words], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], ...(signal ? { signal } : {}) });
+  const [out, err]: [Buffer[], Buffer[]] = [[], []];
+  child.stdout.on('data', (piece: Buffer) => out.push(piece));
+  child.stderr.on('data', (piece: Buffer) => err.push(piece));
+  const text = (pieces: readonly Buffer[]) => Buffer.concat(pieces).toString('utf8');
+  return new Promise((done, failed) => {
+    child.once('error', cause =>
+      failed(new EdgeError('internal', `edgeforge ${words.join(' ')} could not be started in ${cwd}: ${cause.message}.`, { hint: `Check that ${cwd} is there.`, cause })),
+    );
+    child.once('close', code => done({ exitCode: code ?? 1, out: text(out), err: text(err) }));
+  });
+}
+
+/** The JSON that a verb prints with --json. Throws what the verb says went wrong. */
+export async function ownJson(words: readonly string[], options: { readonly cwd: string; readonly signal?: AbortSignal }): Promise<unknown> {
+  const { exitCode, out, err } = await ownCommand([...words, '--json'], options);
+  try {
+    const value = JSON.parse(out) as unknown;
+    if (typeof value === 'object' && value !== null && 'error' in value) throw edgeErrorOf(value.error);
+    return value;
+  } catch (cause) {
+    if (cause instanceof EdgeError) throw cause;
+    throw new EdgeError('internal', `edgeforge ${words.join(' ')} ended with exit code ${exitCode}: ${(err || out).trim().slice(-500) || 'no word'}.`, {
+      hint: `See what it says: edgeforge ${words.join(' ')}`,
+      cause,
+    });
+  }
+}
+
+function edgeErrorOf(value: unknown): EdgeError {
+  const { code, message, hint } = value as { readonly code?: EdgeError['code']; readonly message?: string; readonly hint?: string };
+  return new EdgeError(code ?? 'internal', message ?? 'It failed without a word.', { hint: hint ?? 'Run it in a terminal to see more.' });
+}

@@ -1,0 +1,136 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { asEdgeError, unreachable } from '../../core/errors.ts';
+import { askRun } from '../../core/run-folder.ts';
+import type { Action, Effect } from './action.ts';
+import { ownCommand, ownJson } from './own-command.ts';
+import { feedRun } from './run-feed.ts';
+import { loaders, type SourceName } from './sources.ts';
+import type { UiState } from './state.ts';
+import { rememberTour } from './tour-memory.ts';
+
+/** Where effects read the state and report back. */
+export interface Stage {
+  readonly state: () => UiState;
+  readonly dispatch: (action: Action) => void;
+}
+export type Performer = (effect: Effect, stage: Stage) => void;
+
+/** What effects need of the terminal; Ink lends it. */
+export interface Screenful {
+  readonly exit: () => void;
+  /** Gives the terminal to another program until the promise settles. */
+  readonly suspend: (work: () => Promise<void>) => Promise<void>;
+  readonly write: (text: string) => void;
+}
+
+/** Performs effects: the one place where the UI touches the world. Failures come back as what is said at the foot. */
+export function performer(screenful: () => Screenful): { readonly perform: Performer } & Disposable {
+  const ending = new AbortController();
+  let feed: AbortController | undefined;
+  const follow = (folder: string, { dispatch }: Stage) => {
+    feed?.abort();
+    feed = new AbortController();
+    const { signal } = feed;
+    void feedRun(folder, {
+      signal,
+      onEvents: events => dispatch({ type: 'events', folder, events }),
+      onLost: failure => dispatch({ type: 'run-lost', folder, failure }),
+    });
+  };
+  const perform: Performer = (effect, stage) => {
+    const tell = (error: unknown) => {
+      const { message, hint } = asEdgeError(error);
+      if (!ending.signal.aborted) stage.dispatch({ type: 'say', text: `${message} Mend: ${hint}`, tone: 'bad' });
+    };
+    switch (effect.do) {
+      case 'load':
+        return void load(effect.source, stage, ending.signal);
+      case 'follow':
+        return follow(effect.folder, stage);
+      case 'start-run':
+        return void startRun(effect, stage).catch(tell);
+      case 'ask-run':
+        return void askRun(effect.folder, effect.ask).catch(tell);
+      case 'command':
+        return void command(effect, stage).catch(tell);
+      case 'set-project':
+        return void setProject(effect, stage).catch(tell);
+      case 'edit':
+        return void edit(effect, stage, screenful()).catch(tell);
+      case 'copy':
+        return screenful().write(`\u001b]52;c;${Buffer.from(effect.text).toString('base64')}\u0007`);
+      case 'remember-tour':
+        return void rememberTour().catch(tell);
+      case 'exit':
+        return screenful().exit();
+      default:
+        return unreachable(effect);
+    }
+  };
+  const end = () => {
+    ending.abort();
+    feed?.abort();
+  };
+  return { perform, [Symbol.dispose]: end };
+}
+
+async function load(source: SourceName, { state, dispatch }: Stage, signal: AbortSignal): Promise<void> {
+  const folder = state().project;
+  if (folder === undefined) return;
+  try {
+    const json = (words: readonly string[]) => ownJson([...words, '--project', folder], { cwd: folder, signal });
+    const value = await loaders[source].load({ folder, signal, json });
+    if (!signal.aborted && state().project === folder) dispatch({ type: 'loaded', source, value, atMs: Date.now() } as Action);
+  } catch (error) {
+    const { code, message, hint } = asEdgeError(error);
+    if (!signal.aborted && state().project === folder) dispatch({ type: 'load-failed', source, failure: { code, message, hint } });
+  }
+}
+
+async function startRun({ wish, cli }: Extract<Effect, { do: 'start-run' }>, { state, dispatch }: Stage): Promise<void> {
+  const { project } = state();
+  if (project === undefined) return;
+  const { startProjectRun } = await import('../start-project-run.ts');
+  const { steps, devices } = wish;
+  const started = await startProjectRun({ folder: project, request: { project, steps: [...steps], ...(devices ? { devices: [...devices] } : {}) }, command: cli });
+  dispatch({ type: 'run-begun', ...started });
+}
+
+async function command({ words, quiet, done }: Extract<Effect, { do: 'command' }>, { state, dispatch }: Stage): Promise<void> {
+  const cwd = state().project ?? state().cwd;
+  const [at, startedAt] = [new Date().toISOString(), performance.now()];
+  const { exitCode, out, err } = await ownCommand(words, { cwd });
+  dispatch({ type: 'command-noted', command: { words, at, exitCode, milliseconds: performance.now() - startedAt } });
+  const lines = `${out}${err}`.trimEnd().split('\n');
+  if (exitCode !== 0) return dispatch({ type: 'open', dialog: { kind: 'output', title: `edgeforge ${words.join(' ')}: exit code ${exitCode}`, lines, scroll: 0 } });
+  if (!quiet) dispatch({ type: 'open', dialog: { kind: 'output', title: `edgeforge ${words.join(' ')}`, lines, scroll: 0 } });
+  else dispatch({ type: 'say', text: lines[0] ?? 'Done.', tone: 'good' });
+  if (done) dispatch(done);
+}
+
+async function setProject({ path, value }: Extract<Effect, { do: 'set-project' }>, { state, dispatch }: Stage): Promise<void> {
+  const { project } = state();
+  if (project === undefined) return;
+  const { setProjectValue } = await import('../../pipeline/edit-project.ts');
+  await setProjectValue(project, path, value);
+  dispatch({ type: 'refresh' });
+  dispatch({ type: 'say', text: `edgeforge.yaml: ${path.join('.')} is ${value === undefined ? 'gone' : value}`, tone: 'good' });
+}
+
+async function edit({ file, check }: Extract<Effect, { do: 'edit' }>, { state, dispatch }: Stage, { suspend }: Screenful): Promise<void> {
+  const cwd = state().project ?? state().cwd;
+  const editor = process.env.VISUAL || process.env.EDITOR || 'vi';
+  // The variable may hold options, as git and others allow.
+  const [program = 'vi', ...options] = editor.split(/\s+/);
+  await suspend(
+    () =>
+      new Promise<void>((done, failed) => {
+        const child = spawn(program, [...options, join(cwd, file)], { cwd, stdio: 'inherit' });
+        child.once('error', failed);
+        child.once('close', () => done());
+      }),
+  );
+  dispatch({ type: 'refresh' });
+  if (check) dispatch({ type: 'command', words: check });
+}
