@@ -8,7 +8,7 @@ import { type ParsedSpec, parseSpec } from '../formats/spec/parse-spec.ts';
 import { preprocessSchema } from '../graph/network-info.ts';
 import type { OptimizerSettings } from '../train/optimizers.ts';
 import type { ScheduleSettings } from '../train/schedules.ts';
-import type { Regularizer } from '../train/train-graph.ts';
+import type { Regularizer } from '../train/update-graph.ts';
 import { taskPlanSchema } from './task-plan.ts';
 
 const plain = <T>() => z.custom<T>(value => typeof value === 'object' && value !== null);

@@ -6,13 +6,14 @@ import { EdgeError } from '../core/errors.ts';
 import { sizeOf, type Tensor } from '../graph/ir.ts';
 
 const magic = 'EDGECKPT';
-const version = 1;
+const version = 2;
 
 const headerSchema = z.strictObject({
   version: z.literal(version),
-  /** Epochs finished and steps done. */
+  /** Epochs finished, batches seen and updates made. */
   epoch: z.number().int().nonnegative(),
   step: z.number().int().nonnegative(),
+  updates: z.number().int().nonnegative(),
   /** What must be equal for a resume to mean the same training. */
   identity: z.string(),
   best: z.strictObject({ epoch: z.number().int().nonnegative(), value: z.number() }).optional(),

@@ -3,9 +3,13 @@ import { EdgeError } from '../core/errors.ts';
 import type { Graph, Tensor } from '../graph/ir.ts';
 import type { Annotation, Network, Score, Task } from '../tasks/task.ts';
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
+import { drawMasks } from './dropout.ts';
+import { mixup, mixupPlan } from './mixup.ts';
 import { explainNotFinite } from './not-finite.ts';
-import { learningRateAt, type ScheduleSettings } from './schedules.ts';
-import { compileTrainStep, type StepResult, type TrainStep, type TrainStepOptions, withState } from './step.ts';
+import { Pace, type Speed } from './pace.ts';
+import { learningRateAt, type Patience, patienceOf, type ScheduleSettings } from './schedules.ts';
+import { compileTrainStep, resultOf, type StepResult, type TrainStep, type TrainStepOptions } from './step.ts';
+import type { Share } from './update-graph.ts';
 
 /** A batch as the data room makes it: always as many rows as the step was compiled for. */
 export interface TrainBatch {
@@ -23,7 +27,7 @@ export interface EpochRecord {
   readonly milliseconds: number;
   readonly validation?: { readonly metric: string; readonly value: number; readonly n: number; readonly decisions: number };
 }
-export interface FitProgress {
+export interface FitProgress extends Speed {
   readonly epoch: number;
   readonly epochs: number;
   readonly step: number;
@@ -31,13 +35,8 @@ export interface FitProgress {
   readonly loss: number;
   readonly parts: Readonly<Record<string, number>>;
   readonly learningRate: number;
-  /** Over the last steps, waiting for data included. */
-  readonly imagesPerSecond: number;
-  readonly etaSeconds: number;
-  /** Share of the time spent waiting for the next batch. */
-  readonly starved: number;
 }
-export interface FitOptions extends TrainStepOptions {
+export interface FitOptions extends Omit<TrainStepOptions, 'dropout'> {
   readonly network: Network;
   readonly task: Task;
   /** The batches of one epoch (from 1), the same at every call with the same epoch. */
@@ -45,6 +44,12 @@ export interface FitOptions extends TrainStepOptions {
   readonly stepsPerEpoch: number;
   readonly epochs: number;
   readonly schedule: ScheduleSettings;
+  /** Share of the activations ahead of the heads that each step drops. */
+  readonly dropout?: number | undefined;
+  /** Images and targets of a batch are mixed in pairs by a share from Beta(alpha, alpha); for tasks whose targets may be mixed so. */
+  readonly mixup?: { readonly alpha: number } | undefined;
+  /** Of mixup and dropout. Default 0. */
+  readonly seed?: number;
   /** Scores the network as it stands. Called at epoch 0, then as `validateAt` says, always after the last epoch. */
   readonly validate?: (graph: Graph, epoch: number) => Promise<Score>;
   /** Default: every epoch. */
@@ -70,12 +75,12 @@ export interface FitResult {
 
 /** Trains. Killed at any moment and called again with `resume`, it ends with the very same bits: a checkpoint holds all that a next epoch depends on. */
 export async function fit(options: FitOptions): Promise<FitResult> {
-  const step = await compileTrainStep(options.network, options.task, { thread: true, ...options });
+  const step = await compileTrainStep(options.network, options.task, { thread: true, ...options, dropout: (options.dropout ?? 0) > 0 });
   try {
     for (const note of step.notes) options.onNote?.(note);
     const run = new Training(options, step);
     await run.begin();
-    while (run.epoch < options.epochs) await run.next();
+    while (!run.over) await run.next();
     return await run.result();
   } finally {
     await step.close();
@@ -89,6 +94,7 @@ class Training {
   readonly #total: number;
   #best: { epoch: number; value: number } | undefined;
   #steps = 0;
+  #updates = 0;
   #resumedFrom: number | undefined;
   epoch = 0;
 
@@ -96,6 +102,16 @@ class Training {
     this.#options = options;
     this.#step = step;
     this.#total = options.epochs * options.stepsPerEpoch;
+    if (options.schedule.kind === 'early-stopping-annealing' && !options.validate) {
+      throw new EdgeError('spec-invalid', 'Early stopping has no validation images to watch.', {
+        hint: 'Name a validation set (validation_fold or validation_data_source), or use soft_start_annealing_schedule.',
+        where: { path: 'learning_rate.early_stopping_annealing_schedule' },
+      });
+    }
+  }
+  /** All epochs are done, or early stopping has ended them. */
+  get over(): boolean {
+    return this.epoch >= this.#options.epochs || this.#patience().stopAfter !== undefined;
   }
   get #last(): string {
     return join(this.#options.folder, 'last.ckpt');
@@ -109,7 +125,7 @@ class Training {
     const found = this.#options.resume ? await readCheckpoint(this.#last) : undefined;
     if (found === undefined) {
       const validation = await this.#score(0);
-      await this.#record({ epoch: 0, steps: 0, parts: {}, learningRate: learningRateAt(this.#options.schedule, 0, this.#total), milliseconds: 0, ...validation });
+      await this.#record({ epoch: 0, steps: 0, parts: {}, learningRate: this.#rate(), milliseconds: 0, ...validation });
       return;
     }
     if (found.identity !== (this.#options.identity ?? '')) {
@@ -123,6 +139,7 @@ class Training {
     this.#history.push(...(found.history as EpochRecord[]));
     this.epoch = found.epoch;
     this.#steps = found.step;
+    this.#updates = found.updates;
     this.#best = found.best;
     this.#resumedFrom = found.epoch;
   }
@@ -147,10 +164,18 @@ class Training {
       milliseconds,
       ...validation,
     });
+    this.#sayPatience();
+  }
+
+  /** Tells what early stopping decides with this epoch. */
+  #sayPatience(): void {
+    const { annealingFrom, stopAfter } = this.#patience();
+    if (stopAfter !== undefined) this.#options.onNote?.(`The training ends after epoch ${stopAfter} of ${this.#options.epochs}: the validation metric no longer improves.`);
+    else if (annealingFrom === this.epoch) this.#options.onNote?.(`The learning rate falls from epoch ${annealingFrom + 1} on: the validation metric no longer improves.`);
   }
 
   async #steppedEpoch(epoch: number): Promise<{ steps: number; loss: number; parts: Record<string, number>; learningRate: number }> {
-    const { batches, schedule, signal, stepsPerEpoch } = this.#options;
+    const { batches, signal, stepsPerEpoch } = this.#options;
     const iterator = batches(epoch)[Symbol.asyncIterator]();
     const sums = { steps: 0, loss: 0, parts: {} as Record<string, number>, learningRate: 0 };
     const pace = new Pace(this.#step.batch);
@@ -165,8 +190,8 @@ class Training {
         if (batch.done) break;
         ahead = asked(iterator.next());
         const began = performance.now();
-        sums.learningRate = learningRateAt(schedule, this.#steps, this.#total);
-        const result = await this.#stepOnce(batch.value, epoch, sums.steps + 1, sums.learningRate);
+        sums.learningRate = this.#rate();
+        const result = await this.#stepOnce(batch.value, epoch, sums.steps, sums.learningRate);
         sums.steps++;
         sums.loss += result.loss;
         for (const [name, value] of Object.entries(result.parts)) sums.parts[name] = (sums.parts[name] ?? 0) + value;
@@ -182,12 +207,38 @@ class Training {
     return sums;
   }
 
+  /** The rate of the next step. */
+  #rate(): number {
+    const { schedule, stepsPerEpoch } = this.#options;
+    return learningRateAt(schedule, this.#steps, this.#total, { stepsPerEpoch, patience: this.#patience() });
+  }
+  #patience(): Patience {
+    return patienceOf(
+      this.#options.schedule,
+      this.#history.flatMap(({ epoch, validation }) => (validation ? [{ epoch, value: validation.value }] : [])),
+    );
+  }
+
+  /** Step `index` (from 0) of an epoch. */
   async #stepOnce(batch: TrainBatch, epoch: number, index: number, learningRate: number): Promise<StepResult> {
-    const { task, network } = this.#options;
-    const result = await this.#step.run({ images: batch.images, targets: task.encode(batch.annotations), lossWeights: task.lossWeights(), t: this.#steps + 1, learningRate });
-    if (!Number.isFinite(result.loss)) throw await explainNotFinite(network, await this.#step.state('before'), batch.images, `in step ${index} of epoch ${epoch}`);
+    const { task, network, seed = 0, dropout = 0, mixup: mixing } = this.#options;
+    const encoded = { images: batch.images, targets: task.encode(batch.annotations) };
+    const { images, targets } = mixing ? mixup(encoded.images, encoded.targets, mixupPlan(batch.annotations.length, mixing.alpha, { seed, epoch, step: index })) : encoded;
+    const masks = drawMasks(this.#step.masks, dropout, { seed, step: this.#steps });
+    const share = this.#share(index);
+    const result = await this.#step.run({ images, targets, lossWeights: task.lossWeights(), t: this.#updates + 1, learningRate, share, masks });
+    if (!Number.isFinite(result.loss)) throw await explainNotFinite(network, await this.#step.state('before'), images, `in step ${index + 1} of epoch ${epoch}`);
     this.#steps++;
+    if (share.last) this.#updates++;
     return result;
+  }
+
+  /** Batches make an update together within their epoch only; the last ones of an epoch may be fewer. */
+  #share(index: number): Share {
+    const { accumulate = 1, stepsPerEpoch } = this.#options;
+    const place = index % accumulate;
+    const count = Math.min(accumulate, stepsPerEpoch - (index - place));
+    return { first: place === 0, last: place === count - 1, count };
   }
 
   #report(epoch: number, step: number, { loss, parts }: StepResult, learningRate: number, pace: Pace): void {
@@ -199,7 +250,7 @@ class Training {
   async #score(epoch: number): Promise<{ validation?: NonNullable<EpochRecord['validation']> }> {
     const { validate, network } = this.#options;
     if (!validate) return {};
-    const { metric, value, n, decisions } = await validate(withState(network, await this.#step.state()), epoch);
+    const { metric, value, n, decisions } = await validate(resultOf(network, await this.#step.state()), epoch);
     return { validation: { metric, value, n, decisions } };
   }
 
@@ -213,6 +264,7 @@ class Training {
     const checkpoint: Checkpoint = {
       epoch: record.epoch,
       step: this.#steps,
+      updates: this.#updates,
       identity: identity ?? '',
       task: task.state(),
       history: this.#history,
@@ -227,7 +279,7 @@ class Training {
 
   async result(): Promise<FitResult> {
     const { network } = this.#options;
-    const as = (state: ReadonlyMap<string, Tensor>): Network => ({ ...network, graph: withState(network, state) });
+    const as = (state: ReadonlyMap<string, Tensor>): Network => ({ ...network, graph: resultOf(network, state) });
     const kept = this.#best === undefined ? undefined : await readCheckpoint(this.#bestFile);
     return {
       network: as(await this.#step.state()),
@@ -242,26 +294,4 @@ class Training {
 function asked<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
-}
-
-/** Time per step over the last 20 steps, and how much of it was waiting for data. */
-class Pace {
-  readonly #batch: number;
-  readonly #recent: { wait: number; work: number }[] = [];
-  constructor(batch: number) {
-    this.#batch = batch;
-  }
-  add(wait: number, work: number): void {
-    this.#recent.push({ wait, work });
-    if (this.#recent.length > 20) this.#recent.shift();
-  }
-  now(stepsLeft: number): Pick<FitProgress, 'imagesPerSecond' | 'etaSeconds' | 'starved'> {
-    const wait = this.#recent.reduce((sum, each) => sum + each.wait, 0);
-    const all = wait + this.#recent.reduce((sum, each) => sum + each.work, 0);
-    return {
-      imagesPerSecond: (1000 * this.#batch * this.#recent.length) / Math.max(all, 1e-3),
-      etaSeconds: (stepsLeft * all) / (1000 * Math.max(1, this.#recent.length)),
-      starved: wait / Math.max(all, 1e-3),
-    };
-  }
 }

@@ -1,15 +1,21 @@
+import { z } from 'zod';
 import type { Builder } from '../graph/builder.ts';
 
-/** How a gradient moves a weight. Slots (momenta) are zero at the start and belong into every checkpoint. */
-export type OptimizerSettings =
+const share = z.number().min(0).lt(1).optional();
+const positive = z.number().positive().optional();
+const rateDecay = z.number().min(0).optional();
+/** How a gradient moves a weight. Slots (momenta) are zero at the start and belong into every checkpoint. rateDecay is Keras' and TLT's `decay`: update t learns at rate/(1 + rateDecay·(t − 1)). */
+export const optimizerSchema = z.discriminatedUnion('kind', [
   /** Keras': velocity = momentum·velocity − lr·g; w += velocity (Nesterov: momentum·velocity − lr·g). */
-  | { readonly kind: 'sgd'; readonly momentum?: number; readonly nesterov?: boolean }
+  z.strictObject({ kind: z.literal('sgd'), momentum: share, nesterov: z.boolean().optional(), rateDecay }),
   /** TLT's, that is TensorFlow's form: ε stands beside the uncorrected sqrt(v). */
-  | { readonly kind: 'adam'; readonly beta1?: number; readonly beta2?: number; readonly epsilon?: number }
+  z.strictObject({ kind: z.literal('adam'), beta1: share, beta2: share, epsilon: positive, rateDecay }),
   /** Loshchilov and Hutter, PyTorch's form: ε beside the corrected sqrt(v̂); regularized weights shrink by lr·decay. */
-  | { readonly kind: 'adamw'; readonly beta1?: number; readonly beta2?: number; readonly epsilon?: number; readonly decay?: number }
-  /** Keras': w −= lr·g / (sqrt(mean of g²) + ε). */
-  | { readonly kind: 'rmsprop'; readonly rho?: number; readonly epsilon?: number };
+  z.strictObject({ kind: z.literal('adamw'), beta1: share, beta2: share, epsilon: positive, decay: z.number().min(0).optional() }),
+  /** Keras' and PyTorch's: w −= lr·g / (sqrt(mean of g²) + ε). */
+  z.strictObject({ kind: z.literal('rmsprop'), rho: share, epsilon: positive, rateDecay }),
+]);
+export type OptimizerSettings = z.infer<typeof optimizerSchema>;
 
 export interface UpdateRequest {
   readonly builder: Builder;
@@ -33,6 +39,12 @@ export interface Optimizer {
 
 /** The optimizer that the settings describe; defaults are TLT's (Adam 0.9/0.999/1e-8, SGD momentum 0.9). */
 export function optimizerOf(settings: OptimizerSettings): Optimizer {
+  const optimizer = plainOptimizer(settings);
+  const decay = settings.kind === 'adamw' ? 0 : (settings.rateDecay ?? 0);
+  return decay === 0 ? optimizer : { ...optimizer, scalars: (t, learningRate) => optimizer.scalars(t, learningRate / (1 + decay * (t - 1))) };
+}
+
+function plainOptimizer(settings: OptimizerSettings): Optimizer {
   switch (settings.kind) {
     case 'sgd':
       return sgd(settings.momentum ?? 0.9, settings.nesterov ?? false);

@@ -5,15 +5,17 @@ import { EdgeError } from '../core/errors.ts';
 import { writeOnnx } from '../formats/onnx.ts';
 import { f32, type Graph, type Tensor } from '../graph/ir.ts';
 import type { NamedTensors, Network, Task } from '../tasks/task.ts';
+import type { DropoutMask } from './dropout.ts';
 import { lower } from './open-graph.ts';
-import { type Optimizer, type OptimizerSettings, optimizerOf } from './optimizers.ts';
-import { buildTrainGraph, type Regularizer, type TrainGraph } from './train-graph.ts';
+import { type OptimizerSettings, optimizerOf } from './optimizers.ts';
+import { buildTrainGraph, type TrainGraph } from './train-graph.ts';
+import { alone, averageOf, type Share, type UpdateOptions, updateScalars } from './update-graph.ts';
 
-export interface TrainStepOptions {
+export interface TrainStepOptions extends Omit<UpdateOptions, 'optimizer'> {
   readonly batch: number;
   readonly optimizer: OptimizerSettings;
-  readonly regularizer?: Regularizer;
-  readonly multiplier?: (weight: string) => number;
+  /** The step takes dropout masks. */
+  readonly dropout?: boolean | undefined;
   /** auto: nchwc where its self-test passes, else std with a note. */
   readonly lowering?: LoweringName | 'auto';
   readonly threads?: number;
@@ -32,13 +34,17 @@ export interface TrainStep {
   readonly batch: number;
   readonly lowering: LoweringName;
   readonly notes: readonly string[];
-  /** Forward, backward and update over one batch; t counts steps from 1. */
+  /** Dropout masks that every run must be given. */
+  readonly masks: readonly DropoutMask[];
+  /** Forward, backward and update over one batch; t counts updates from 1. `share` is needed where several batches make an update. */
   run(feeds: {
     readonly images: Tensor;
     readonly targets: NamedTensors;
     readonly lossWeights: NamedTensors;
     readonly t: number;
     readonly learningRate: number;
+    readonly share?: Share;
+    readonly masks?: NamedTensors;
   }): Promise<StepResult>;
   /** The state now, or ahead of the latest step. */
   state(when?: 'now' | 'before'): Promise<ReadonlyMap<string, Tensor>>;
@@ -49,14 +55,10 @@ export interface TrainStep {
 
 /** Compiles network, task and optimizer into one graph, lowers it and opens it, holding the network's weights. */
 export async function compileTrainStep(network: Network, task: Task, options: TrainStepOptions): Promise<TrainStep> {
-  const optimizer = optimizerOf(options.optimizer);
+  const { batch, dropout, regularizer, multiplier, clip, average, accumulate } = options;
+  const update: UpdateOptions = { optimizer: optimizerOf(options.optimizer), regularizer, multiplier, clip, average, accumulate };
   const { lowering, notes } = await chooseLowering(options.lowering ?? 'auto');
-  const built = buildTrainGraph(network, task, {
-    batch: options.batch,
-    optimizer,
-    ...(options.regularizer ? { regularizer: options.regularizer } : {}),
-    ...(options.multiplier ? { multiplier: options.multiplier } : {}),
-  });
+  const built = buildTrainGraph(network, task, { batch, dropout, ...update });
   const lowered = await lower(built.graph, lowering, built.state);
   const open = options.thread ? openStatefulThread : openStateful;
   const session = await open(writeOnnx(lowered.graph), {
@@ -67,7 +69,7 @@ export async function compileTrainStep(network: Network, task: Task, options: Tr
   });
   const { initial, ...graph } = built;
   const shapes = new Map([...initial].map(([name, { dims }]) => [name, dims]));
-  const step = new CompiledStep({ network, options, built: graph, shapes, session, optimizer, lowering, notes, layouts: lowered.layouts });
+  const step = new CompiledStep({ network, options, built: graph, shapes, session, update, lowering, notes, layouts: lowered.layouts });
   await step.restore(initial);
   return step;
 }
@@ -86,7 +88,7 @@ interface Parts {
   readonly built: Omit<TrainGraph, 'initial'>;
   readonly shapes: ReadonlyMap<string, readonly number[]>;
   readonly session: StatefulSession;
-  readonly optimizer: Optimizer;
+  readonly update: UpdateOptions;
   readonly lowering: LoweringName;
   readonly notes: readonly string[];
   readonly layouts: ReadonlyMap<string, StoredLayout>;
@@ -96,17 +98,19 @@ class CompiledStep implements TrainStep {
   readonly batch: number;
   readonly lowering: LoweringName;
   readonly notes: readonly string[];
+  readonly masks: readonly DropoutMask[];
   constructor(parts: Parts) {
     this.#parts = parts;
     this.batch = parts.options.batch;
     this.lowering = parts.lowering;
     this.notes = parts.notes;
+    this.masks = parts.built.masks;
   }
 
-  async run({ images, targets, lossWeights, t, learningRate }: Parameters<TrainStep['run']>[0]): Promise<StepResult> {
-    const { built, session, optimizer, network } = this.#parts;
-    const feeds = new Map<string, Tensor>([[network.info.input, images], ...targets, ...lossWeights]);
-    for (const [name, value] of Object.entries(optimizer.scalars(t, learningRate))) feeds.set(built.scalars.get(name) as string, f32([], [value]));
+  async run({ images, targets, lossWeights, t, learningRate, share = alone, masks = new Map() }: Parameters<TrainStep['run']>[0]): Promise<StepResult> {
+    const { built, session, update, network } = this.#parts;
+    const feeds = new Map<string, Tensor>([[network.info.input, images], ...targets, ...lossWeights, ...masks]);
+    for (const [name, value] of Object.entries(updateScalars(update, t, learningRate, share))) feeds.set(built.scalars.get(name) as string, f32([], [value]));
     const results = await session.run(feeds);
     const scalar = (name: string): number => Number(results.get(name)?.data[0]);
     return { loss: scalar(built.loss.total), parts: Object.fromEntries(Object.entries(built.loss.parts).map(([part, name]) => [part, scalar(name)])) };
@@ -142,8 +146,12 @@ function fitting(name: string, tensor: Tensor | undefined, dims: readonly number
   });
 }
 
-/** The network's graph with weights and running statistics from a state (slots are left out). */
+/** The network's graph with weights and running statistics from a state (slots are left out), as the last update left them. */
 export const withState = (network: Network, state: ReadonlyMap<string, Tensor>): Graph => ({
   ...network.graph,
   initializers: new Map([...network.graph.initializers].map(([name, tensor]) => [name, state.get(name) ?? tensor])),
 });
+
+/** The network to judge and to hand on: the running averages where the state keeps them, else as the last update left it. */
+export const resultOf = (network: Network, state: ReadonlyMap<string, Tensor>): Graph =>
+  withState(network, new Map([...state].map(([name, tensor]) => [name, state.get(averageOf(name)) ?? tensor])));

@@ -16,6 +16,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 const checkpoint: Checkpoint = {
   epoch: 3,
   step: 42,
+  updates: 21,
   identity: 'abc',
   best: { epoch: 2, value: 0.5 },
   task: { weights: { car: 1 } },

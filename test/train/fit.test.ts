@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Score } from '../../src/tasks/task.ts';
+import { readCheckpoint } from '../../src/train/checkpoint.ts';
 import { type EpochRecord, type FitOptions, type FitProgress, fit as train } from '../../src/train/fit.ts';
 import { predict } from '../../src/train/predict.ts';
 import { toyBatch, toyEpoch, toyNetwork, toyTask } from './_toys.ts';
@@ -62,6 +63,37 @@ describe('fit', () => {
     for (const [name, tensor] of straight.network.graph.initializers) expect(resumed.network.graph.initializers.get(name), name).toEqual(tensor);
     const losses = (history: readonly EpochRecord[]) => history.map(record => record.loss);
     expect(losses(resumed.history)).toEqual(losses(straight.history));
+  });
+
+  it('ends with the very same bits with everything on: accumulation, averages, clipping, mixup, dropout', async () => {
+    // Eight batches in threes: the last update of an epoch rests on two.
+    const everything: Partial<FitOptions> = { accumulate: 3, average: 0.9, clip: { kind: 'norm', limit: 1 }, mixup: { alpha: 0.2 }, dropout: 0.3, seed: 7, validate };
+    const straight = await train(settings(everything));
+    const folder = join(root, 'resumed-everything');
+    const controller = new AbortController();
+    const cancelled = train(settings({ ...everything, folder, signal: controller.signal, onProgress: ({ epoch, step }) => epoch === 2 && step === 4 && controller.abort() }));
+    await expect(cancelled).rejects.toMatchObject({ code: 'cancelled' });
+    const resumed = await train(settings({ ...everything, folder, resume: true }));
+    expect(resumed.resumedFrom).toBe(1);
+    const [left, right] = [await readCheckpoint(join(folder, 'last.ckpt')), straight.network.graph.initializers];
+    for (const [name, tensor] of right) expect(resumed.network.graph.initializers.get(name), name).toEqual(tensor);
+    expect(resumed.best?.network.graph.initializers).toEqual(straight.best?.network.graph.initializers);
+    expect(left?.updates).toBe(9);
+    for (const name of toyNetwork().trainable) expect(right.get(name), name).toEqual(left?.tensors.get(`${name}/average`));
+    const losses = (history: readonly EpochRecord[]) => history.map(record => record.loss);
+    expect(losses(resumed.history)).toEqual(losses(straight.history));
+  });
+
+  it('stops early once the metric stays', async () => {
+    let calls = 0;
+    const notes: string[] = [];
+    const flat = async () => ({ metric: 'top-1', value: calls++ === 0 ? 0 : 0.5, n: 1, decisions: 1, perClass: [], detail: {} });
+    const schedule = { kind: 'early-stopping-annealing', minimum: 1e-4, maximum: 1e-3, softStartEpochs: 1, annealingEpochs: 1, patienceEpochs: 1 } as const;
+    const { history } = await train(settings({ epochs: 20, schedule, validate: flat, onNote: note => void notes.push(note) }));
+    // 1: the first value; 2: no better, so it falls during 3; 4: the fall is over and nothing is better.
+    expect(history.map(record => record.epoch)).toEqual([0, 1, 2, 3, 4]);
+    expect(notes).toEqual([expect.stringContaining('falls from epoch 3'), expect.stringContaining('ends after epoch 4 of 20')]);
+    await expect(train(settings({ schedule }))).rejects.toMatchObject({ code: 'spec-invalid' });
   });
 
   it('refuses to resume under other settings', async () => {

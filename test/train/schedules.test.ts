@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { learningRateAt, type ScheduleSettings } from '../../src/train/schedules.ts';
+import { learningRateAt, patienceOf, type ScheduleSettings } from '../../src/train/schedules.ts';
 
 const at = (schedule: ScheduleSettings, steps: readonly number[], total: number) => steps.map(step => Number(learningRateAt(schedule, step, total).toPrecision(6)));
 
@@ -27,4 +27,31 @@ describe('learning rates', () => {
     expect(at(cosine, [0, 10, 20, 60, 100], 100)).toEqual([0.001, 0.0505, 0.1, 0.0505, 0.001]);
   });
   it('constant is constant', () => expect(at({ kind: 'constant', learningRate: 0.3 }, [0, 9], 10)).toEqual([0.3, 0.3]));
+  it('a warm-up multiplies the first rates', () => {
+    expect(at({ kind: 'step', base: 1, gamma: 0.1, stepSize: 50, warmUp: 0.04 }, [0, 1, 3, 4, 50], 100)).toEqual([0.25, 0.5, 1, 1, 0.1]);
+  });
+});
+
+describe('early stopping', () => {
+  const schedule = { kind: 'early-stopping-annealing', minimum: 1e-5, maximum: 1e-3, softStartEpochs: 2, annealingEpochs: 4, patienceEpochs: 2 } as const;
+  const history = (...values: number[]) => values.map((value, index) => ({ epoch: index + 1, value }));
+  const rates = (patience: ReturnType<typeof patienceOf>, epochs: readonly number[]) =>
+    epochs.map(epoch => Number(learningRateAt(schedule, epoch * 10, 1000, { stepsPerEpoch: 10, patience }).toPrecision(6)));
+  it('rises, holds, and falls once the metric has not improved for the patience', () => {
+    expect(patienceOf(schedule, history(0.1, 0.2, 0.3, 0.29))).toEqual({});
+    expect(rates({}, [0, 1, 2, 50])).toEqual([1e-5, 1e-4, 1e-3, 1e-3]);
+    const falling = patienceOf(schedule, history(0.1, 0.2, 0.3, 0.29, 0.3));
+    expect(falling).toEqual({ annealingFrom: 5 });
+    expect(rates(falling, [5, 7, 9, 30])).toEqual([1e-3, 1e-4, 1e-5, 1e-5]);
+  });
+  it('starts counting anew with the fall, and ends after it', () => {
+    const values = [0.3, 0.2, 0.1, 0.2, 0.25, 0.24, 0.23];
+    // Annealing from epoch 3 with 0.1 as the new best; 0.25 at epoch 5 is the last improvement.
+    expect(patienceOf(schedule, history(...values))).toEqual({ annealingFrom: 3 });
+    expect(patienceOf(schedule, history(...values, 0.22))).toEqual({ annealingFrom: 3, stopAfter: 8 });
+  });
+  it('does not fall before the soft start is over, nor count epoch 0', () => {
+    expect(patienceOf({ ...schedule, softStartEpochs: 4 }, history(0.3, 0.2, 0.1))).toEqual({});
+    expect(patienceOf(schedule, [{ epoch: 0, value: 0.9 }, ...history(0.1, 0.2)])).toEqual({});
+  });
 });

@@ -8,7 +8,7 @@ import type { Graph } from '../../graph/ir.ts';
 import type { Network, Score } from '../../tasks/task.ts';
 import { readCheckpoint } from '../../train/checkpoint.ts';
 import { type EpochRecord, type FitProgress, fit } from '../../train/fit.ts';
-import { withState } from '../../train/step.ts';
+import { resultOf } from '../../train/step.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import type { IsolatedContext } from '../isolation.ts';
 import { readManifest } from '../manifest-file.ts';
@@ -121,7 +121,7 @@ function paced(tell: (progress: FitProgress) => void): (progress: FitProgress) =
 async function keepEpoch({ checkpoints, scratch }: TrainRequest, network: Network, epoch: number): Promise<void> {
   const file = checkpoints && checkpointFile(checkpoints, epoch);
   const last = file === undefined ? undefined : await readCheckpoint(join(scratch, 'last.ckpt'));
-  if (file !== undefined && last) await writeFile(file, writeOnnx(withState(network, last.tensors)));
+  if (file !== undefined && last) await writeFile(file, writeOnnx(resultOf(network, last.tensors)));
 }
 
 /** Learning-rate factors: the head learns at the full rate, the backbone at its share. */
