@@ -34,7 +34,7 @@ export const deviceSteps = (pool: DevicePool) => ({ build: buildStep(pool), benc
 export const buildStep = (pool: DevicePool) =>
   defineStep({
     name: 'build',
-    version: 2,
+    version: 3,
     config: z.strictObject({ identity: identitySchema, precision: z.enum(['fp32', 'fp16', 'int8']), batch: z.int().positive(), threads: z.int().positive(), engine: z.string() }),
     inputs: { onnx: 'onnx', cache: 'calibration-cache?' },
     // Named for what it stands for: "device says the engine is gone".
