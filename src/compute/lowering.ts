@@ -21,4 +21,4 @@ export interface Lowered {
   readonly layouts: ReadonlyMap<string, StoredLayout>;
 }
 
-export type LoweringName = 'std' | 'nchwc';
+export type LoweringName = 'std' | 'nchwc' | 'webgpu' | 'tfjs';

@@ -48,19 +48,26 @@ export function selfTestNchwc(encode: Encode): Promise<NchwcVerdict> {
   return probed.verdict;
 }
 
+/** How far another way to compute lies from `std` on the CPU over that same small graph: the worst relative L2 distance of an output. */
+export async function distanceFromStd(encode: Encode, run: (graph: Graph, feeds: ReadonlyMap<string, Tensor>) => Promise<ReadonlyMap<string, Tensor>>): Promise<number> {
+  const graph = smallTraining();
+  const feeds = new Map(graph.inputs.map(({ name, type }, seed) => [name, noise(type.dims as readonly number[], seed)]));
+  const session = await openSession(encode(lowerStd(graph).graph), { threads: 1 });
+  const truth = await session.run(feeds);
+  await session.close();
+  const results = await run(graph, feeds);
+  return Math.max(...graph.outputs.map(({ name }) => distance(truth.get(name), results.get(name))));
+}
+
 async function compare(encode: Encode): Promise<NchwcVerdict> {
   const block = await blockSize(encode);
   if (block !== 8 && block !== 16) return { usable: false, block, note: `The blocks of the fast kernels have an unknown size (${block}); training uses the portable ones.` };
-  const graph = smallTraining();
-  const feeds = new Map(graph.inputs.map(({ name, type }, seed) => [name, noise(type.dims as readonly number[], seed)]));
-  const results = [];
-  for (const lowered of [lowerStd(graph), lowerNchwc(graph, { block })]) {
-    const session = await openSession(encode(lowered.graph), { threads: 1 });
-    results.push(await session.run(feeds));
+  const worst = await distanceFromStd(encode, async (graph, feeds) => {
+    const session = await openSession(encode(lowerNchwc(graph, { block }).graph), { threads: 1 });
+    const results = await session.run(feeds);
     await session.close();
-  }
-  let worst = 0;
-  for (const { name } of graph.outputs) worst = Math.max(worst, distance(results[0]?.get(name), results[1]?.get(name)));
+    return results;
+  });
   const usable = worst < 1e-3;
   const note = usable
     ? `Fast kernels with blocks of ${block}, ${worst.toExponential(1)} from the portable ones.`

@@ -1,12 +1,13 @@
+import { type ComputeName, computeCaution, computeTable } from '../compute/choose.ts';
 import type { LoweringName, StoredLayout } from '../compute/lowering.ts';
 import { selfTestNchwc } from '../compute/self-test.ts';
-import { openStateful, openStatefulThread, type StatefulSession } from '../compute/stateful-session.ts';
+import type { StatefulSession } from '../compute/stateful-session.ts';
 import { EdgeError } from '../core/errors.ts';
 import { writeOnnx } from '../formats/onnx.ts';
 import { f32, type Graph, type Tensor } from '../graph/ir.ts';
 import type { NamedTensors, Network, Task } from '../tasks/task.ts';
 import type { DropoutMask } from './dropout.ts';
-import { lower } from './open-graph.ts';
+import { lower, openStep, trustCompute } from './open-graph.ts';
 import { type OptimizerSettings, optimizerOf } from './optimizers.ts';
 import { buildTrainGraph, type TrainGraph } from './train-graph.ts';
 import { alone, averageOf, type Share, type UpdateOptions, updateScalars } from './update-graph.ts';
@@ -16,8 +17,12 @@ export interface TrainStepOptions extends Omit<UpdateOptions, 'optimizer'> {
   readonly optimizer: OptimizerSettings;
   /** The step takes dropout masks. */
   readonly dropout?: boolean | undefined;
-  /** auto: nchwc where its self-test passes, else std with a note. */
+  /** Where the numbers are made; default: onnxruntime-cpu. */
+  readonly compute?: ComputeName;
+  /** auto: that of the compute; on the CPU nchwc where its self-test passes, else std with a note. */
   readonly lowering?: LoweringName | 'auto';
+  /** More than one: a Loop takes as many steps per call (`runMany`). Default: that of the compute. */
+  readonly stepsPerCall?: number;
   readonly threads?: number;
   readonly spinning?: boolean;
   /** Runs in a worker thread, so that this one prepares the next batch. */
@@ -29,24 +34,33 @@ export interface StepResult {
   readonly parts: Readonly<Record<string, number>>;
 }
 
+export interface StepFeeds {
+  readonly images: Tensor;
+  readonly targets: NamedTensors;
+  readonly lossWeights: NamedTensors;
+  /** Counts updates from 1. */
+  readonly t: number;
+  readonly learningRate: number;
+  /** Needed where several batches make an update. */
+  readonly share?: Share;
+  readonly masks?: NamedTensors;
+}
+
 /** A compiled training step. State is by name (weights, `<weight>/<slot>`, running statistics), always in ONNX layout. */
 export interface TrainStep {
   readonly batch: number;
+  readonly compute: ComputeName;
   readonly lowering: LoweringName;
+  /** How many steps `runMany` is best given at once. */
+  readonly stepsPerCall: number;
   readonly notes: readonly string[];
   /** Dropout masks that every run must be given. */
   readonly masks: readonly DropoutMask[];
-  /** Forward, backward and update over one batch; t counts updates from 1. `share` is needed where several batches make an update. */
-  run(feeds: {
-    readonly images: Tensor;
-    readonly targets: NamedTensors;
-    readonly lossWeights: NamedTensors;
-    readonly t: number;
-    readonly learningRate: number;
-    readonly share?: Share;
-    readonly masks?: NamedTensors;
-  }): Promise<StepResult>;
-  /** The state now, or ahead of the latest step. */
+  /** Forward, backward and update over one batch. */
+  run(feeds: StepFeeds): Promise<StepResult>;
+  /** Several steps, in order. */
+  runMany(steps: readonly StepFeeds[]): Promise<readonly StepResult[]>;
+  /** The state now, or ahead of the latest step (where a call takes several: ahead of the latest call). */
   state(when?: 'now' | 'before'): Promise<ReadonlyMap<string, Tensor>>;
   /** Replaces the state; throws `weights-mismatch` where a tensor is missing or has another shape. */
   restore(state: ReadonlyMap<string, Tensor>): Promise<void>;
@@ -55,27 +69,30 @@ export interface TrainStep {
 
 /** Compiles network, task and optimizer into one graph, lowers it and opens it, holding the network's weights. */
 export async function compileTrainStep(network: Network, task: Task, options: TrainStepOptions): Promise<TrainStep> {
-  const { batch, dropout, regularizer, multiplier, clip, average, accumulate } = options;
+  const { batch, dropout, regularizer, multiplier, clip, average, accumulate, compute = 'onnxruntime-cpu' } = options;
+  const stepsPerCall = options.stepsPerCall ?? computeTable[compute].stepsPerCall;
   const update: UpdateOptions = { optimizer: optimizerOf(options.optimizer), regularizer, multiplier, clip, average, accumulate };
-  const { lowering, notes } = await chooseLowering(options.lowering ?? 'auto');
+  const { lowering, notes } = await chooseLowering(compute, options.lowering ?? 'auto');
   const built = buildTrainGraph(network, task, { batch, dropout, ...update });
   const lowered = await lower(built.graph, lowering, built.state);
-  const open = options.thread ? openStatefulThread : openStateful;
-  const session = await open(writeOnnx(lowered.graph), {
-    state: built.state,
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
-    ...(options.spinning === undefined ? {} : { spinning: options.spinning }),
-    ...(options.profile === undefined ? {} : { profile: options.profile }),
-  });
+  const session = await openStep(lowered, built.state, { compute, stepsPerCall, ...options });
   const { initial, ...graph } = built;
   const shapes = new Map([...initial].map(([name, { dims }]) => [name, dims]));
-  const step = new CompiledStep({ network, options, built: graph, shapes, session, update, lowering, notes, layouts: lowered.layouts });
+  const step = new CompiledStep({ network, options, built: graph, shapes, session, update, compute, lowering, stepsPerCall, notes, layouts: lowered.layouts });
   await step.restore(initial);
   return step;
 }
 
-async function chooseLowering(wanted: LoweringName | 'auto'): Promise<{ lowering: LoweringName; notes: string[] }> {
-  if (wanted === 'std') return { lowering: 'std', notes: [] };
+async function chooseLowering(compute: ComputeName, wanted: LoweringName | 'auto'): Promise<{ lowering: LoweringName; notes: string[] }> {
+  const own = computeTable[compute].lowering;
+  if (own !== 'auto') {
+    if (wanted !== 'auto' && wanted !== own)
+      throw new EdgeError('engine-missing', `${compute} computes through the lowering ${own}, not ${wanted}.`, { hint: 'Leave the lowering out.' });
+    await trustCompute(compute);
+    const caution = computeCaution(compute);
+    return { lowering: own, notes: caution === undefined ? [] : [caution] };
+  }
+  if (wanted !== 'auto' && wanted !== 'nchwc') return { lowering: wanted, notes: [] };
   const verdict = await selfTestNchwc(writeOnnx);
   if (verdict.usable) return { lowering: 'nchwc', notes: [] };
   if (wanted === 'nchwc') throw new EdgeError('engine-missing', verdict.note, { hint: 'Train with the portable lowering: std.' });
@@ -89,31 +106,49 @@ interface Parts {
   readonly shapes: ReadonlyMap<string, readonly number[]>;
   readonly session: StatefulSession;
   readonly update: UpdateOptions;
+  readonly compute: ComputeName;
   readonly lowering: LoweringName;
+  readonly stepsPerCall: number;
   readonly notes: readonly string[];
   readonly layouts: ReadonlyMap<string, StoredLayout>;
 }
 class CompiledStep implements TrainStep {
   readonly #parts: Parts;
   readonly batch: number;
+  readonly compute: ComputeName;
   readonly lowering: LoweringName;
+  readonly stepsPerCall: number;
   readonly notes: readonly string[];
   readonly masks: readonly DropoutMask[];
   constructor(parts: Parts) {
     this.#parts = parts;
     this.batch = parts.options.batch;
+    this.compute = parts.compute;
     this.lowering = parts.lowering;
+    this.stepsPerCall = parts.stepsPerCall;
     this.notes = parts.notes;
     this.masks = parts.built.masks;
   }
 
-  async run({ images, targets, lossWeights, t, learningRate, share = alone, masks = new Map() }: Parameters<TrainStep['run']>[0]): Promise<StepResult> {
-    const { built, session, update, network } = this.#parts;
+  async run(feeds: StepFeeds): Promise<StepResult> {
+    return this.#read(await this.#parts.session.run(this.#feeds(feeds)));
+  }
+
+  async runMany(steps: readonly StepFeeds[]): Promise<readonly StepResult[]> {
+    return (await this.#parts.session.runMany(steps.map(step => this.#feeds(step)))).map(results => this.#read(results));
+  }
+
+  #feeds({ images, targets, lossWeights, t, learningRate, share = alone, masks = new Map() }: StepFeeds): Map<string, Tensor> {
+    const { built, update, network } = this.#parts;
     const feeds = new Map<string, Tensor>([[network.info.input, images], ...targets, ...lossWeights, ...masks]);
     for (const [name, value] of Object.entries(updateScalars(update, t, learningRate, share))) feeds.set(built.scalars.get(name) as string, f32([], [value]));
-    const results = await session.run(feeds);
+    return feeds;
+  }
+
+  #read(results: NamedTensors): StepResult {
+    const { loss } = this.#parts.built;
     const scalar = (name: string): number => Number(results.get(name)?.data[0]);
-    return { loss: scalar(built.loss.total), parts: Object.fromEntries(Object.entries(built.loss.parts).map(([part, name]) => [part, scalar(name)])) };
+    return { loss: scalar(loss.total), parts: Object.fromEntries(Object.entries(loss.parts).map(([part, name]) => [part, scalar(name)])) };
   }
 
   async state(when: 'now' | 'before' = 'now'): Promise<ReadonlyMap<string, Tensor>> {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { lowerNchwc } from '../../src/compute/lowerings/nchwc.ts';
 import { lowerStd } from '../../src/compute/lowerings/std.ts';
+import { lowerWebgpu } from '../../src/compute/lowerings/webgpu.ts';
 import { blockSize, selfTestNchwc } from '../../src/compute/self-test.ts';
 import { openReference, openSession } from '../../src/compute/session.ts';
 import { writeOnnx } from '../../src/formats/onnx.ts';
@@ -9,13 +10,13 @@ import { Builder } from '../../src/graph/builder.ts';
 import { float, type Graph, int, ints } from '../../src/graph/ir.ts';
 import { distance, noise } from './_numbers.ts';
 
-/** Distance of every output of a graph from the float64 reference, under both lowerings. */
-async function distances(graph: Graph): Promise<Record<'std' | 'nchwc', number>> {
+/** Distance of every output of a graph from the float64 reference, under each lowering (all of them run by onnxruntime on the CPU). */
+async function distances(graph: Graph): Promise<Record<'std' | 'nchwc' | 'webgpu', number>> {
   const feeds = new Map(graph.inputs.map(({ name, type }, seed) => [name, noise(type.dims as number[], seed + 1)]));
   const truth = await openReference(graph).run(feeds);
-  const worst = { std: 0, nchwc: 0 };
-  for (const name of ['std', 'nchwc'] as const) {
-    const lowered = name === 'std' ? lowerStd(graph) : lowerNchwc(graph, { block: await blockSize(writeOnnx) });
+  const worst = { std: 0, nchwc: 0, webgpu: 0 };
+  for (const name of ['std', 'nchwc', 'webgpu'] as const) {
+    const lowered = name === 'std' ? lowerStd(graph) : name === 'webgpu' ? lowerWebgpu(graph) : lowerNchwc(graph, { block: await blockSize(writeOnnx) });
     const session = await openSession(writeOnnx(lowered.graph), { threads: 1 });
     const results = await session.run(feeds);
     await session.close();
@@ -82,9 +83,10 @@ function convolution({ inputs, outputs, size, kernel, stride = 1, pads = [0, 0, 
 
 describe('convolution and its gradients against float64', () => {
   it.each(cases)('$name', async each => {
-    const { std, nchwc } = await distances(convolution(each));
+    const { std, nchwc, webgpu } = await distances(convolution(each));
     expect(std).toBeLessThan(1e-5);
     expect(nchwc).toBeLessThan(1e-5);
+    expect(webgpu).toBeLessThan(1e-5);
   });
 });
 
@@ -105,8 +107,8 @@ const anyConvolution = fc
 it('holds for any window', { timeout: 120_000 }, () =>
   fc.assert(
     fc.asyncProperty(anyConvolution, async each => {
-      const { std, nchwc } = await distances(convolution(each));
-      expect(Math.max(std, nchwc)).toBeLessThan(1e-5);
+      const { std, nchwc, webgpu } = await distances(convolution(each));
+      expect(Math.max(std, nchwc, webgpu)).toBeLessThan(1e-5);
     }),
     { numRuns: Number(process.env.RUNS ?? 25) },
   ),
@@ -146,10 +148,12 @@ const pools = [
   { kernel: 3, stride: 2, pads: [0, 0, 1, 1] },
 ];
 describe('a residual block with batch norm and pooling, against float64', () => {
-  it.each([16, 24].flatMap(channels => pools.map(pool => ({ channels, pool }))))('$channels channels, pool $pool', async ({ channels, pool }) => {
-    const { std, nchwc } = await distances(block(channels, pool));
+  // 8: onnxruntime shares equal initializers up to that size.
+  it.each([8, 16, 24].flatMap(channels => pools.map(pool => ({ channels, pool }))))('$channels channels, pool $pool', async ({ channels, pool }) => {
+    const { std, nchwc, webgpu } = await distances(block(channels, pool));
     expect(std).toBeLessThan(1e-4);
     expect(nchwc).toBeLessThan(1e-3);
+    expect(webgpu).toBeLessThan(1e-4);
   });
 });
 
@@ -165,9 +169,8 @@ describe('max pools over flat regions', () => {
     const p = b.op('MaxPool', [r], window, { output: 'p' });
     b.op('MaxPoolGrad', ['dy', r, p], window, { domain: 'edge', output: 'dx' });
     b.output('dx', 'float32', [2, 16, 8, 8]);
-    const { std, nchwc } = await distances(b.graph());
-    expect(std).toBeLessThan(1e-6);
-    expect(nchwc).toBeLessThan(1e-6);
+    const { std, nchwc, webgpu } = await distances(b.graph());
+    expect(Math.max(std, nchwc, webgpu)).toBeLessThan(1e-6);
   });
 });
 

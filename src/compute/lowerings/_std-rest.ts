@@ -1,38 +1,43 @@
-import { type Attributes, float, floatOf, int, ints, intsOf, type Node } from '../../graph/ir.ts';
+import { type Attributes, float, floatOf, int, ints, intsOf, type Node, sizeOf } from '../../graph/ir.ts';
 import { dimsOf, type EmitContext, unique, words } from './_emit.ts';
 import { geometryOf } from './_geometry.ts';
 
 /** Axes of a batch norm's statistics: all but the channels. */
-const statisticsAxes = (dims: readonly number[]): number[] => dims.map((_, axis) => axis).filter(axis => axis !== 1);
+const statisticsAxes = (rank: number): number[] => Array.from({ length: rank }, (_, axis) => axis).filter(axis => axis !== 1);
 const perChannel = (dims: readonly number[]): number[] => [dims[1] ?? 1, ...dims.slice(2).map(() => 1)];
 
 /** onnxruntime's own training BatchNormalization: with momentum 0 its "running" outputs are the batch's mean and biased variance. */
 export function batchNormTrain(node: Node, { builder, types }: EmitContext): void {
   const [x = '', gamma = '', beta = ''] = node.inputs;
   const channels = dimsOf(types, gamma)[0] ?? 1;
-  // Two initializers of its own per node: onnxruntime writes outputs over shared ones and the statistics come out wrong.
-  const zeros = () => builder.weight(unique(builder, 'zeros'), { dataType: 'float32', dims: [channels], data: new Float32Array(channels) });
+  // Times momentum 0, so their values count for nothing; but onnxruntime writes its outputs over initializers that several nodes read, and itself lets equal
+  // ones of up to 8 elements be one, so no two may be equal.
+  const unread = () => {
+    const name = unique(builder, 'unread');
+    return builder.weight(name, { dataType: 'float32', dims: [channels], data: new Float32Array(channels).fill(Number(name.split('~')[1])) });
+  };
   const { ops } = words(builder);
-  ops('BatchNormalization', [x, gamma, beta, zeros(), zeros()], { training_mode: int(1), momentum: float(0), epsilon: float(floatOf(node, 'epsilon', 1e-5)) }, [
+  ops('BatchNormalization', [x, gamma, beta, unread(), unread()], { training_mode: int(1), momentum: float(0), epsilon: float(floatOf(node, 'epsilon', 1e-5)) }, [
     node.outputs[0],
     node.outputs[1] || undefined,
     node.outputs[2] || undefined,
   ]);
 }
 
-/** dX = γ·s·(dY − mean(dY) − x̂·mean(dY·x̂)), dγ = Σ dY·x̂, dβ = Σ dY, with s = 1/sqrt(variance + ε) and x̂ = (x − mean)·s. */
-export function batchNormGrad(node: Node, { builder, types }: EmitContext): void {
+export const batchNormGrad = (node: Node, context: EmitContext): void => normGradBy((value, rank) => words(context.builder).mean(value, statisticsAxes(rank)), node, context);
+
+/** dX = γ·s·(dY − mean(dY) − x̂·mean(dY·x̂)), dγ = Σ dY·x̂, dβ = Σ dY, with s = 1/sqrt(variance + ε) and x̂ = (x − mean)·s; `average` means over all axes but the channels. */
+export function normGradBy(average: (value: string, rank: number) => string, node: Node, { builder, types }: EmitContext): void {
   const [dY = '', x = '', gamma = '', mean = '', variance = ''] = node.inputs;
   const [dX, dGamma, dBeta] = node.outputs;
   const dims = dimsOf(types, x);
-  const axes = statisticsAxes(dims);
-  const count = axes.reduce((product, axis) => product * (dims[axis] ?? 1), 1);
-  const { op, reshape, mean: average, mul, sub, inverseDeviation } = words(builder);
+  const count = sizeOf(dims) / (dims[1] ?? 1);
+  const { op, reshape, mul, sub, inverseDeviation } = words(builder);
   const wide = (value: string) => reshape(value, perChannel(dims));
   const s = inverseDeviation(variance, floatOf(node, 'epsilon', 1e-5));
   const centred = sub(x, wide(mean));
-  const slope = average(dY, axes);
-  const covariance = average(mul(dY, centred), axes);
+  const slope = average(dY, dims.length);
+  const covariance = average(mul(dY, centred), dims.length);
   const many = builder.constant(count);
   if (dBeta) mul(slope, many, dBeta);
   if (dGamma) mul(mul(covariance, s), many, dGamma);

@@ -18,10 +18,14 @@ const rules: readonly Rule[] = [
 ];
 
 /** The portable rule for a node, or undefined where the node already is portable. */
-export const stdRule = (node: Node): Rule | undefined => rules.find(rule => rule.type === node.type && rule.domain === node.domain);
+export const stdRule = (node: Node): Rule | undefined => ruleOf(rules, node);
+const ruleOf = (table: readonly Rule[], node: Node): Rule | undefined => table.find(rule => rule.type === node.type && rule.domain === node.domain);
 
 /** The portable lowering: every internal operator as standard ONNX, everything else untouched. Shapes must be concrete. */
-export function lowerStd(graph: Graph): Lowered {
+export const lowerStd = (graph: Graph): Lowered => lowerBy([], graph);
+
+/** `std` with rules of another engine's ahead of its own. */
+export function lowerBy(first: readonly Rule[], graph: Graph): Lowered {
   const context: EmitContext = { builder: Builder.from({ ...graph, nodes: [], opsets: withoutInternal(graph.opsets) }), types: inferShapes(graph) };
   const widened = new Map<string, string>();
   const widen = (name: string, dims: readonly number[]): string => {
@@ -31,7 +35,7 @@ export function lowerStd(graph: Graph): Lowered {
     return value;
   };
   for (const node of graph.nodes) {
-    const rule = stdRule(node);
+    const rule = ruleOf(first, node) ?? stdRule(node);
     if (rule) rule.emit(node, context);
     else context.builder.nodes.push({ ...node, inputs: widenedOperands(node, context.types, widen) });
   }
