@@ -15,6 +15,8 @@ export const calibrationRecipe = z.strictObject({
   /** Balanced over classes, seeded, and never an image that validates. */
   selection: z.enum(['stratified', 'random']).default('stratified'),
   seed: z.int().default(42),
+  /** The mean error that rounding gives each channel goes into the biases of the INT8 networks; the FP32 and FP16 ones stay as trained. */
+  biasCorrection: z.boolean().default(true),
 });
 export type CalibrationRecipe = z.infer<typeof calibrationRecipe>;
 
@@ -31,12 +33,18 @@ export interface RangeTable {
   readonly recipe: CalibrationRecipe;
   readonly images: number;
   readonly ranges: readonly ActivationRange[];
+  /** Per engine and node, what its biases gain (bias-correction.ts); absent: nothing is corrected. */
+  readonly biases?: Readonly<Record<QuantizedEngine, Readonly<Record<string, readonly number[]>>>> | undefined;
 }
+/** Whose rules a Q/DQ graph follows. */
+export type QuantizedEngine = 'onnxruntime' | 'tensorrt';
+const correctionSchema = z.record(z.string(), z.array(z.number()).readonly());
 export const rangeTableSchema: z.ZodType<RangeTable> = z.strictObject({
   schemaVersion: z.literal(1),
   recipe: calibrationRecipe,
   images: z.int().positive(),
   ranges: z.array(z.strictObject({ name: z.string(), amax: z.number().nonnegative(), min: z.number(), max: z.number() })),
+  biases: z.strictObject({ onnxruntime: correctionSchema, tensorrt: correctionSchema }).optional(),
 });
 
 /** The float activations of an exported graph, in order: inputs, then node outputs. */

@@ -4,7 +4,7 @@ import { removeUnused } from '../graph/clean.ts';
 import { f32, type Graph, int, type Node, type Tensor } from '../graph/ir.ts';
 import { type QuantizeRule, weightAxisOf } from '../graph/operator.ts';
 import { infer } from '../graph/shapes.ts';
-import type { ActivationRange, RangeTable } from './calibrate.ts';
+import type { ActivationRange, QuantizedEngine, RangeTable } from './calibrate.ts';
 import { quantizedBias, quantizedKernel } from './weight-grid.ts';
 
 /**
@@ -14,7 +14,7 @@ import { quantizedBias, quantizedKernel } from './weight-grid.ts';
  * because only then do its integer kernels take over (training-engine.md §5).
  */
 export interface QuantizePolicy {
-  readonly engine: 'tensorrt' | 'onnxruntime';
+  readonly engine: QuantizedEngine;
   /** Node names that stay float. */
   readonly excluded?: readonly string[];
 }

@@ -117,7 +117,7 @@ function addReport(recipe: Recipe, { project, device, networks, tensors, plan, h
   }).report;
 }
 
-/** What an engine is built from: FP16 and INT8 graphs for onnxruntime; for TensorRT the FP32 graph with a cache, or from 11 on, which reads none, the Q/DQ graph. */
+/** What an engine is built from: FP16 and INT8 graphs for onnxruntime; for TensorRT a float graph with its cache, or from 11 on, which reads none, the Q/DQ graph. */
 function sourceOf(
   network: NetworkArtifacts,
   precision: Precision,
@@ -125,7 +125,7 @@ function sourceOf(
 ): { readonly onnx: Artifact<'onnx'>; readonly cache?: Artifact<'calibration-cache'> } {
   if (precision === 'int8' && network.quantized) {
     if (runtime === 'onnxruntime') return { onnx: network.quantized.onnxruntime };
-    return Number.parseInt(facts.tensorrt ?? '', 10) >= 11 ? { onnx: network.quantized.tensorrt } : { onnx: network.fp32, cache: network.quantized.cache };
+    return Number.parseInt(facts.tensorrt ?? '', 10) >= 11 ? { onnx: network.quantized.tensorrt } : { onnx: network.quantized.float, cache: network.quantized.cache };
   }
   return { onnx: precision === 'fp16' && runtime === 'onnxruntime' ? network.fp16 : network.fp32 };
 }

@@ -42,7 +42,12 @@ export interface NetworkArtifacts {
   readonly name: 'baseline' | 'results';
   readonly fp32: Artifact<'onnx'>;
   readonly fp16: Artifact<'onnx'>;
-  readonly quantized?: { readonly onnxruntime: Artifact<'onnx'>; readonly tensorrt: Artifact<'onnx'>; readonly cache: Artifact<'calibration-cache'> };
+  readonly quantized?: {
+    readonly onnxruntime: Artifact<'onnx'>;
+    readonly tensorrt: Artifact<'onnx'>;
+    readonly float: Artifact<'onnx'>;
+    readonly cache: Artifact<'calibration-cache'>;
+  };
   readonly score: Artifact<'score'>;
 }
 
@@ -78,7 +83,7 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   const { bundle } = recipe.add(packageStep, {
     id: 'package',
     config: { name: project.settings.task, deepstream: settings.export.deepstream, threshold: 0.2, ...(await keyConfig(project)) },
-    inputs: { fp32: results.fp32, ...(results.quantized ? { qdq: results.quantized.tensorrt, cache: results.quantized.cache } : {}) },
+    inputs: { fp32: results.fp32, ...(results.quantized ? { qdq: results.quantized.tensorrt, int8: results.quantized.float, cache: results.quantized.cache } : {}) },
   });
   const published: Published[] = [{ artifact: bundle, path: 'model' }, ...(data.records ? [{ artifact: data.records, path: 'tfrecords' }] : [])];
   const { tensors } = recipe.add(tensorsStep, {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { biasErrors, withCorrectedBiases } from '../../src/compress/bias-correction.ts';
 import { activationsOf, calibrate, calibrationRecipe, type RangeTable, rangeTableSchema } from '../../src/compress/calibrate.ts';
 import { sqnr } from '../../src/compress/compare.ts';
 import { toFloat16 } from '../../src/compress/half.ts';
@@ -147,6 +148,38 @@ describe('a calibrated network', () => {
     const out = await session.run(new Map([['input_1', f32([1, 32, 4, 4], new Float32Array(512).fill(1))]]));
     await session.close();
     for (const value of (out.get('y') as Tensor).data as Float32Array) expect(value).toBeCloseTo(256, 1);
+  });
+
+  it('gets back what rounding takes on average, in a float graph of the same names that the cache goes with', async () => {
+    // Every weight lies 0.4 steps above its grid, so that each product is rounded down and the errors add up.
+    const b = new Builder('leaning');
+    b.input('input_1', 'float32', [1, 3, 64, 96]);
+    b.initializers.set(
+      'w',
+      f32(
+        [4, 3, 3, 3],
+        Float32Array.from({ length: 108 }, (_, i) => (i % 27 === 0 ? 1 : ((i % 27) + 0.4) / 127)),
+      ),
+    );
+    b.initializers.set('v', f32([2, 4, 1, 1], Float32Array.from([1, 5.4 / 127, 9.4 / 127, 3.4 / 127, 1, 2.4 / 127, 7.4 / 127, 8.4 / 127])));
+    b.initializers.set('bias', f32([2], [0.25, -0.5]));
+    b.op('Relu', [b.op('Conv', ['input_1', 'w'], {}, { name: 'first', output: 'c' })], {}, { output: 'r' });
+    b.op('Conv', ['r', 'v', 'bias'], {}, { name: 'second', output: 'y' });
+    b.output('y', 'float32', [1, 2, 62, 94]);
+    const plain = b.graph();
+    const ranges = await calibrate(plain, batches, recipe, { threads: 1 });
+    for (const engine of ['onnxruntime', 'tensorrt'] as const) {
+      const quantized = quantize(plain, ranges, { engine });
+      const errors = await biasErrors(plain, quantized, batches(), { threads: 1 });
+      expect([...errors.keys()]).toEqual(['first', 'second']);
+      const corrected = withCorrectedBiases(plain, errors);
+      expect(corrected.nodes.map(node => node.outputs)).toEqual(plain.nodes.map(node => node.outputs));
+      const reference = await outputsOf(plain);
+      const gain = worst(reference, await outputsOf(quantize(corrected, ranges, { engine }))) - worst(reference, await outputsOf(quantized));
+      expect(gain).toBeGreaterThan(2);
+      // The correction is INT8's own: in float it would be an error.
+      expect(worst(reference, await outputsOf(corrected))).toBeLessThan(worst(reference, await outputsOf(quantized)) + 3);
+    }
   });
 
   it('leaves excluded layers float', () => {

@@ -55,7 +55,7 @@ describe('what runs, and what does not', () => {
         onnx: await project.outputPath('export', 'fp32'),
         train,
         images: await project.outputPath('scenes', 'images'),
-        recipe: { algorithm: 'minmax', percentile: 0.9999, images: 6, selection: 'stratified', seed: 1 },
+        recipe: { algorithm: 'minmax', percentile: 0.9999, images: 6, selection: 'stratified', seed: 1, biasCorrection: true },
         output: project.path('ranges.json'),
       },
       { send: () => {}, signal: new AbortController().signal },

@@ -1,5 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { type CalibrationRecipe, calibrate } from '../../compress/calibrate.ts';
+import { biasErrors } from '../../compress/bias-correction.ts';
+import { type CalibrationRecipe, calibrate, type QuantizedEngine, type RangeTable } from '../../compress/calibrate.ts';
+import { quantize } from '../../compress/quantize.ts';
 import { openBatches } from '../../data/batches.ts';
 import { mapClasses } from '../../data/class-map.ts';
 import { randomAt, shuffled } from '../../data/random.ts';
@@ -33,21 +35,32 @@ export async function calibrateJob(
   const info = networkInfoOf(graph) as NetworkInfo;
   const manifest = { ...whole, samples: selectImages(whole, recipe) };
   const classes = mapClasses(manifest, { targets: info.labels, mayLack: true, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
-  const total = 2 * manifest.samples.length;
-  async function* batches() {
+  const n = manifest.samples.length;
+  const step = Math.ceil(n / biasImages);
+  const few = recipe.biasCorrection ? manifest.samples.filter((_, index) => index % step === 0) : [];
+  const total = 2 * n + 2 * few.length;
+  async function* batches(samples: Manifest['samples']) {
     // One image a batch: padding rows would count as activations.
-    for await (const { images } of openBatches({ manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch: 1, last: 'pad', signal }))
-      yield new Map([[info.input, images]]);
+    const given = { manifest: { ...manifest, samples }, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, signal };
+    for await (const { images } of openBatches({ ...given, batch: 1, last: 'pad' })) yield new Map([[info.input, images]]);
   }
   const table = await calibrate(
     graph,
-    batches,
-    { ...recipe, images: manifest.samples.length },
-    { signal, onProgress: (images, pass) => send({ done: images + (pass - 1) * manifest.samples.length, total }) },
+    () => batches(manifest.samples),
+    { ...recipe, images: n },
+    { signal, onProgress: (images, pass) => send({ done: images + (pass - 1) * n, total }) },
   );
-  await writeFile(output, JSON.stringify(table));
+  const corrected = async (engine: QuantizedEngine, before: number) => {
+    const onImages = (done: number) => send({ done: 2 * n + before + done, total });
+    return Object.fromEntries(await biasErrors(graph, quantize(graph, table, { engine }), batches(few), { signal, onImages }));
+  };
+  const biases = recipe.biasCorrection ? { onnxruntime: await corrected('onnxruntime', 0), tensorrt: await corrected('tensorrt', few.length) } : undefined;
+  await writeFile(output, JSON.stringify({ ...table, ...(biases ? { biases } : {}) } satisfies RangeTable));
   return { images: manifest.samples.map(sample => sample.id) };
 }
+
+/** Images that the biases are corrected over: a mean over so many is steady, and the twin network costs several times the plain one. */
+const biasImages = 32;
 
 /** The recipe's images: balanced over classes or drawn at random, the same for the same seed; all where there are no more. */
 export function selectImages(manifest: Manifest, { images, selection, seed }: Pick<CalibrationRecipe, 'images' | 'selection' | 'seed'>): Manifest['samples'] {

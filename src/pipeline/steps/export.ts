@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { type RangeTable, rangeTableSchema } from '../../compress/calibrate.ts';
+import { withCorrectedBiases } from '../../compress/bias-correction.ts';
+import { type QuantizedEngine, type RangeTable, rangeTableSchema } from '../../compress/calibrate.ts';
 import { toFloat16 } from '../../compress/half.ts';
 import { quantize } from '../../compress/quantize.ts';
 import { defineStep } from '../../core/recipe.ts';
@@ -24,19 +25,24 @@ export const exportStep = defineStep({
   },
 });
 
-/** Ranges → what each engine reads: Q/DQ for onnxruntime, Q/DQ and a cache for TensorRT. */
+/**
+ * Ranges → what each engine reads: Q/DQ for onnxruntime; for TensorRT Q/DQ, or a cache and the float network it belongs to.
+ * That one has the corrected biases, so FP32 and FP16 engines are built from the export instead.
+ */
 export const quantizeStep = defineStep({
   name: 'quantize',
-  version: 1,
+  version: 2,
   exclusive: () => [thisCpu],
   config: z.strictObject({ tensorrt: z.string().default('8.6.1') }),
   inputs: { onnx: 'onnx', ranges: 'ranges' },
-  outputs: { onnxruntime: 'onnx', tensorrt: 'onnx', cache: 'calibration-cache' },
+  outputs: { onnxruntime: 'onnx', tensorrt: 'onnx', float: 'onnx', cache: 'calibration-cache' },
   async run({ inputs, outputs, config }) {
     const graph = readOnnx(await readFile(inputs.onnx));
     const ranges: RangeTable = rangeTableSchema.parse(JSON.parse(await readFile(inputs.ranges, 'utf8')));
-    await writeFile(outputs.onnxruntime, writeOnnx(quantize(graph, ranges, { engine: 'onnxruntime' })));
-    await writeFile(outputs.tensorrt, writeOnnx(quantize(graph, ranges, { engine: 'tensorrt' })));
+    const corrected = (engine: QuantizedEngine) => withCorrectedBiases(graph, new Map(Object.entries(ranges.biases?.[engine] ?? {})));
+    await writeFile(outputs.onnxruntime, writeOnnx(quantize(corrected('onnxruntime'), ranges, { engine: 'onnxruntime' })));
+    await writeFile(outputs.tensorrt, writeOnnx(quantize(corrected('tensorrt'), ranges, { engine: 'tensorrt' })));
+    await writeFile(outputs.float, writeOnnx(corrected('tensorrt')));
     await writeFile(
       outputs.cache,
       cacheFor(new Map(ranges.ranges.map(range => [range.name, range])), {

@@ -128,7 +128,7 @@ export const baselinesStep = defineStep({
 /** Ranges of every activation of the exported graph, over training images. */
 export const calibrateStep = defineStep({
   name: 'calibrate',
-  version: 1,
+  version: 2,
   config: z.strictObject({ plan: trainingPlanSchema, recipe: calibrationRecipe, root }),
   inputs: { onnx: 'onnx', train: 'dataset', images: 'images?' },
   outputs: { ranges: 'ranges' },
@@ -137,7 +137,7 @@ export const calibrateStep = defineStep({
   async run({ config: { plan, recipe, root }, inputs, outputs, signal, progress, log }) {
     const request: CalibrateRequest = { plan, recipe, ...inputs, images: inputs.images ?? root, output: outputs.ranges };
     const { images } = await isolated<{ readonly images: readonly string[] }>(job('calibrate'), 'calibrateJob', request, { signal, onMessage: counted(progress) });
-    log('info', `${recipe.algorithm} over ${images.length} training images (seed ${recipe.seed})`);
+    log('info', `${recipe.algorithm}${recipe.biasCorrection ? ' with corrected biases' : ''} over ${images.length} training images (seed ${recipe.seed})`);
   },
 });
 

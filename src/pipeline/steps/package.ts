@@ -12,13 +12,13 @@ import { readOnnx } from '../../formats/onnx.ts';
 import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
 import { thisCpu } from '../this-machine.ts';
 
-/** The model as its users want it: ONNX (FP32 and Q/DQ), cache, labels, DeepStream configs, and .etlt where a key is named. */
+/** The model as its users want it: ONNX (FP32, the float one that goes with the cache, and Q/DQ), cache, labels, DeepStream configs, and .etlt where a key is named. */
 export const packageStep = defineStep({
   name: 'package',
-  version: 1,
+  version: 2,
   exclusive: () => [thisCpu],
   config: z.strictObject({ name: z.string(), deepstream: z.enum(deepstreamVersions), threshold: z.number(), keyFile: z.string().optional(), keyDigest: z.string().optional() }),
-  inputs: { fp32: 'onnx', qdq: 'onnx?', cache: 'calibration-cache?' },
+  inputs: { fp32: 'onnx', qdq: 'onnx?', int8: 'onnx?', cache: 'calibration-cache?' },
   outputs: { bundle: 'deepstream' },
   identity: ({ keyFile: _, ...rest }) => rest,
   async run({ config, inputs, outputs, note }) {
@@ -31,6 +31,7 @@ export const packageStep = defineStep({
     const [, channels, height, width] = (graph.inputs[0]?.type.dims ?? []) as number[];
     await copyFile(inputs.fp32, file('.onnx'));
     if (inputs.qdq) await copyFile(inputs.qdq, file('.qdq.onnx'));
+    if (inputs.int8) await copyFile(inputs.int8, file('.int8.onnx'));
     if (inputs.cache) await copyFile(inputs.cache, file('.cal'));
     await writeFile(join(outputs.bundle, 'labels.txt'), deepstreamLabels(info));
     if (config.keyFile !== undefined) await writeFile(file('.etlt'), encodeEtlt({ payload: bytes, key: await readKey(config.keyFile) }));
@@ -38,7 +39,7 @@ export const packageStep = defineStep({
       const settings: NvinferSettings = {
         info,
         input: [channels as number, height as number, width as number],
-        files: { onnx: `${name}.onnx`, labels: 'labels.txt', ...(precision === 'int8' ? { calibration: `${name}.cal` } : {}) },
+        files: { labels: 'labels.txt', ...(precision === 'int8' ? { onnx: `${name}.int8.onnx`, calibration: `${name}.cal` } : { onnx: `${name}.onnx` }) },
         precision,
         batch: 1,
         deepstream,

@@ -115,7 +115,8 @@ async function calibrateTo(graph: Graph, info: NetworkInfo, request: TltExport, 
   if (manifest.samples.length < wanted)
     tell.note(`${wanted} calibration images were asked for (--batches ${batches} × --batch_size ${batchSize}); there are ${manifest.samples.length}, and all are used.`);
   if (wanted < 100) tell.note(`${wanted} calibration images are few; NVIDIA advises 500 or more.`);
-  const recipe = calibrationRecipe.parse({ algorithm: 'entropy', images: Math.min(wanted, manifest.samples.length), selection: 'random' });
+  // One .etlt serves all precisions: its biases stay as trained.
+  const recipe = calibrationRecipe.parse({ algorithm: 'entropy', images: Math.min(wanted, manifest.samples.length), selection: 'random', biasCorrection: false });
   const [width, height] = sizeOfInput(graph);
   const folder = await mkdtemp(join(tmpdir(), 'edgeforge-calibrate-'));
   try {
