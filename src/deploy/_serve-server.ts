@@ -40,9 +40,16 @@ const signalName = (name: string): NodeJS.Signals | undefined => {
   return full in constants.signals ? (full as NodeJS.Signals) : undefined;
 };
 
+/** What every command of one server shares: its home, where its programs are, and those that run. */
+interface Served {
+  readonly home: string;
+  readonly path: string;
+  readonly running: Set<ChildProcessWithoutNullStreams>;
+}
+
 /** One `exec`: /bin/sh in the device's home, in a process group of its own; the group goes when the channel does, as under sshd. */
-function serveExec(text: string, channel: ServerChannel, home: string, running: Set<ChildProcessWithoutNullStreams>): ChildProcessWithoutNullStreams {
-  const env = { HOME: home, PATH: process.env.PATH ?? '/usr/bin:/bin', USER: 'edge', LOGNAME: 'edge', SHELL: '/bin/sh', LANG: 'C.UTF-8', ORT_DISABLE_TELEMETRY: '1' };
+function serveExec(text: string, channel: ServerChannel, { home, path, running }: Served): ChildProcessWithoutNullStreams {
+  const env = { HOME: home, PATH: path, USER: 'edge', LOGNAME: 'edge', SHELL: '/bin/sh', LANG: 'C.UTF-8', ORT_DISABLE_TELEMETRY: '1' };
   const child = spawn('/bin/sh', ['-c', text], { cwd: home, env, detached: true, stdio: 'pipe' });
   running.add(child);
   channel.on('error', () => {});
@@ -75,10 +82,10 @@ function killGroup(child: ChildProcessWithoutNullStreams, signal: NodeJS.Signals
   } catch {}
 }
 
-function serveSession(session: Session, home: string, running: Set<ChildProcessWithoutNullStreams>): void {
+function serveSession(session: Session, served: Served): void {
   let child: ChildProcessWithoutNullStreams | undefined;
   session.on('exec', (accept, _reject, info) => {
-    child = serveExec(info.command, accept(), home, running);
+    child = serveExec(info.command, accept(), served);
   });
   session.on('signal', (accept, _reject, info) => {
     const name = signalName(info.name);
@@ -101,8 +108,12 @@ function admits(context: ssh2.AuthContext, allowed: ssh2.ParsedKey): boolean {
   return context.signature === undefined || context.blob === undefined || allowed.verify(context.blob, context.signature, context.hashAlgo) === true;
 }
 
-/** An SSH server on 127.0.0.1 that runs commands with /bin/sh in `home`: exec only. `port` 0 takes a free one. */
-export async function startServer({ hostPrivate, clientPublic }: ServedKeys, home: string, port = 0): Promise<RunningServer> {
+/** An SSH server on 127.0.0.1 that runs commands with /bin/sh in `home`: exec only. `port` 0 takes a free one; `path` is the PATH of its commands, else ours. */
+export async function startServer(
+  { hostPrivate, clientPublic }: ServedKeys,
+  home: string,
+  { port = 0, path = process.env.PATH ?? '/usr/bin:/bin' }: { readonly port?: number; readonly path?: string } = {},
+): Promise<RunningServer> {
   const parsed = ssh2.utils.parseKey(clientPublic);
   if (parsed instanceof Error)
     throw new EdgeError('file-corrupt', `The served device's client key cannot be read: ${parsed.message}`, { hint: 'Delete the folder of the served device and start it again.' });
@@ -118,7 +129,7 @@ export async function startServer({ hostPrivate, clientPublic }: ServedKeys, hom
       lastSeen = Date.now();
     });
     connection.on('authentication', context => (admits(context, parsed) ? context.accept() : context.reject(['publickey'])));
-    connection.on('ready', () => connection.on('session', accept => serveSession(accept(), home, running)));
+    connection.on('ready', () => connection.on('session', accept => serveSession(accept(), { home, path, running })));
   });
   // The library's own listener hands sockets over; ours in front lets a test or a stop cut them.
   const front = net.createServer(socket => {

@@ -1,6 +1,7 @@
 import type { EdgeError } from '../core/errors.ts';
 import type { Measurement, Precision, Protocol } from '../core/evidence.ts';
 import type { Digest } from '../core/fingerprint.ts';
+import type { JetsonClocks } from '../formats/jetson-clocks.ts';
 import type { Tensor } from '../graph/ir.ts';
 
 /** A path on a device, always POSIX, relative to the device's edgeforge home unless it starts with '/'. */
@@ -62,6 +63,14 @@ export interface Transport extends AsyncDisposable {
   traffic(): { readonly sent: number; readonly received: number; readonly handshake: number };
 }
 
+/** What a program that plays another one bears in its first bytes (see `Facts.emulated`). */
+export const standInMark = 'edgeforge-stand-in';
+/** `root`: we are root; `all`: any command without a password; `some`: those named; `none`: a password is asked, or there is no sudo. */
+export interface SudoRights {
+  readonly rights: 'root' | 'all' | 'some' | 'none';
+  readonly commands: readonly string[];
+}
+
 /** What is known of a device. Identity facts enter fingerprints; the rest only measurements. */
 export interface Facts {
   readonly deviceId: string;
@@ -88,7 +97,30 @@ export interface Facts {
   readonly module?: string;
   /** Absolute path of trtexec, where there is one. */
   readonly trtexec?: string;
-  /** True where the processor is emulated: its times are graded `emulated`. */
+  /** Memory that a build could have now, and swap, in MiB. */
+  readonly availableMB?: number;
+  readonly swapMB?: number;
+  readonly swapFreeMB?: number;
+  readonly cudnn?: string;
+  /** Who we are there, and what that user may do as root without a password. */
+  readonly user?: string;
+  readonly sudo?: SudoRights;
+  readonly powerModeId?: number;
+  readonly powerModes?: readonly { readonly id: number; readonly name: string }[];
+  /** As jetson_clocks shows them; only root may ask. */
+  readonly clocks?: JetsonClocks;
+  readonly temperaturesC?: Readonly<Record<string, number>>;
+  /** Programs that take more than a tenth of a core, the greediest first. */
+  readonly busy?: readonly { readonly percent: number; readonly command: string }[];
+  /** A desktop runs there: it takes memory and the GPU's time. */
+  readonly desktop?: boolean;
+  /** Where python3 finds its `tensorrt` module. */
+  readonly pythonTensorrt?: string;
+  /** Absolute path of tao-converter (or tlt-converter). */
+  readonly converter?: string;
+  /** We are inside a container: TensorRT is the image's, clocks and power are the host's. */
+  readonly container?: boolean;
+  /** True where the processor or one of NVIDIA's programs is played by something else: nothing from there is ever graded `measured`. */
   readonly emulated: boolean;
   readonly at: string;
 }
@@ -139,6 +171,8 @@ export interface Passport {
   readonly tensorrt?: string;
   readonly words: Command;
   readonly buildSeconds: number;
+  /** Built by a stand-in: whatever it shows is emulated, on whatever device. */
+  readonly emulated?: boolean;
   readonly notes: readonly string[];
 }
 export interface BuildProgress {

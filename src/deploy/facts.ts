@@ -1,7 +1,8 @@
 import { EdgeError } from '../core/errors.ts';
 import { canonical, digestOf } from '../core/fingerprint.ts';
 import { architectureOf, cpuOf, cudaOf, deepstreamOf, freeDiskOf, glibcOf, gpuOf, jetpackOf, jetsonOf, l4tOf, memoryOf, osOf, powerModeOf, tensorrtOf } from './_parse-facts.ts';
-import type { Fact, Facts, Runtime, Transport } from './device.ts';
+import { availableOf, busyOf, clocksOf, cudnnOf, modesOf, powerModeIdOf, sudoOf, swapOf, temperaturesOf } from './_parse-state.ts';
+import { type Fact, type Facts, type Runtime, standInMark, type Transport } from './device.ts';
 import { script } from './quote.ts';
 
 /** What is asked, by name: one line of shell each, silent where the thing is absent. All run as one script: one round trip. */
@@ -11,17 +12,17 @@ export const questions = {
   home: 'echo "$HOME"',
   release: 'cat /etc/os-release',
   glibc: 'getconf GNU_LIBC_VERSION || ldd --version | head -1',
-  cpuinfo: "awk '/^$/ {exit} {print}' /proc/cpuinfo",
+  cpuinfo: "cat /proc/cpuinfo | awk '/^$/ {exit} {print}'",
   nproc: 'nproc',
-  meminfo: 'head -1 /proc/meminfo',
+  meminfo: 'cat /proc/meminfo',
   disk: "df -Pk . | awk 'NR==2 {print $4}'",
-  model: "tr -d '\\0' < /proc/device-tree/model",
-  compatible: "tr '\\0' '\\n' < /proc/device-tree/compatible",
-  dts: "tr -d '\\0' < /proc/device-tree/nvidia,dtsfilename",
-  tegra: 'head -1 /etc/nv_tegra_release',
+  model: "cat /proc/device-tree/model | tr -d '\\0'",
+  compatible: "cat /proc/device-tree/compatible | tr '\\0' '\\n'",
+  dts: "cat /proc/device-tree/nvidia,dtsfilename | tr -d '\\0'",
+  tegra: 'cat /etc/nv_tegra_release | head -1',
   // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg's own form
   l4tCore: "dpkg-query -W -f='${Version}' nvidia-l4t-core",
-  dpkg: "dpkg-query -W nvidia-jetpack 'libnvinfer*' tensorrt 'deepstream-*'",
+  dpkg: "dpkg-query -W nvidia-jetpack 'libnvinfer*' tensorrt 'libcudnn*' 'deepstream-*'",
   libraries: 'ls /usr/lib/*-linux-gnu/libnvinfer.so.*',
   trtexec: 'command -v trtexec || ls /usr/src/tensorrt/bin/trtexec /opt/tensorrt/bin/trtexec',
   banner: 't=$(command -v trtexec || ls /usr/src/tensorrt/bin/trtexec /opt/tensorrt/bin/trtexec) && timeout 20 $(echo "$t" | head -1) --help | head -1',
@@ -31,6 +32,19 @@ export const questions = {
   power: 'nvpmodel -q </dev/null',
   gpu: 'nvidia-smi --query-gpu=name,driver_version,memory.total,compute_cap,power.limit --format=csv,noheader,nounits || nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader,nounits',
   vendor: 'cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name',
+  user: 'id -un; id -u',
+  // Asks for no password and changes nothing.
+  sudo: 'sudo -n -l </dev/null',
+  modes: "cat /etc/nvpmodel.conf | grep -o 'POWER_MODEL ID=[0-9]* NAME=[^ >]*'",
+  clocks: 'if [ "$(id -u)" = 0 ]; then jetson_clocks --show; else sudo -n jetson_clocks --show; fi </dev/null',
+  temperatures: 'cd /sys/class/thermal && for z in thermal_zone*; do echo "$(cat $z/type) $(cat $z/temp)"; done; cd',
+  busy: 'ps -eo pcpu=,comm= --sort=-pcpu | head -8',
+  desktop: "ps -eo comm= | grep -E -x 'Xorg|Xwayland|gnome-shell|gdm3?|gdm-x-session|lightdm|sddm|weston'",
+  python: `python3 -c 'import importlib.util as u; print(u.find_spec("tensorrt").origin)'`,
+  converter: 'command -v tao-converter || command -v tlt-converter || ls /opt/nvidia/tao/tao-converter',
+  container: 'ls /.dockerenv /run/.containerenv',
+  // A program that plays another one says so in its first bytes: then nothing on this device is a measurement.
+  standIns: `for t in trtexec tegrastats nvpmodel jetson_clocks nvidia-smi deepstream-app python3; do p=$(command -v $t) && head -c 200 "$p" | grep -a -q '${standInMark}' && echo $t; done`,
 } as const;
 export type Answers = Readonly<Record<keyof typeof questions, string>>;
 
@@ -87,10 +101,35 @@ export function factsOf(answers: Answers, deviceId: string, at: string): Facts {
     soc: jetson?.soc,
     module: jetson?.module,
     trtexec: answers.trtexec.trim().split('\n')[0] || undefined,
-    emulated: (architecture === 'arm64' && cpu.x86) || answers.compatible.includes('linux,dummy-virt') || (architecture === 'arm64' && /QEMU/i.test(answers.vendor)),
+    ...stateOf(answers),
+    emulated:
+      answers.standIns.trim() !== '' ||
+      answers.banner.includes('[emulated]') ||
+      (architecture === 'arm64' && cpu.x86) ||
+      answers.compatible.includes('linux,dummy-virt') ||
+      (architecture === 'arm64' && /QEMU/i.test(answers.vendor)),
     at,
   }) as Facts;
 }
+
+/** What changes by the hour, and what may be done about it: memory, power, rights, neighbours. */
+const stateOf = (answers: Answers) => ({
+  availableMB: availableOf(answers.meminfo),
+  swapMB: swapOf(answers.meminfo)?.total,
+  swapFreeMB: swapOf(answers.meminfo)?.free,
+  cudnn: cudnnOf(answers.dpkg),
+  user: answers.user.trim().split('\n')[0] || undefined,
+  sudo: sudoOf(answers.user, answers.sudo),
+  powerModeId: powerModeIdOf(answers.power),
+  powerModes: modesOf(answers.modes),
+  clocks: clocksOf(answers.clocks),
+  temperaturesC: temperaturesOf(answers.temperatures),
+  busy: busyOf(answers.busy),
+  desktop: answers.desktop.trim() !== '' || undefined,
+  pythonTensorrt: answers.python.trim().split('\n').at(-1) || undefined,
+  converter: answers.converter.trim().split('\n')[0] || undefined,
+  container: answers.container.trim() !== '' || undefined,
+});
 
 /** Facts as one question and its pure parser. */
 export const factsFact = (deviceId: string, at: string): Fact<Facts> => ({

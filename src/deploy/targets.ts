@@ -62,7 +62,7 @@ export function targetNamed(name: string): Target {
 }
 
 /** What kind of device the facts show: by SoC and module, by GPU, else the plain Linux of its architecture. Throws `device-refused` for an architecture we have nothing for. */
-export function targetFor(facts: Pick<Facts, 'kind' | 'architecture' | 'soc' | 'module' | 'gpu' | 'sm' | 'memoryMB'>): Target {
+export function targetFor(facts: Pick<Facts, 'kind' | 'architecture' | 'soc' | 'module' | 'gpu' | 'sm' | 'memoryMB' | 'trtexec'>): Target {
   const ofSoc = facts.soc === undefined ? [] : targets().filter(target => target.soc === facts.soc);
   const length = (target: Target): number => Math.max(0, ...target.modules.filter(prefix => facts.module?.startsWith(prefix)).map(prefix => prefix.length));
   const byModule = ofSoc.filter(target => length(target) > 0).sort((a, b) => length(b) - length(a))[0];
@@ -72,5 +72,16 @@ export function targetFor(facts: Pick<Facts, 'kind' | 'architecture' | 'soc' | '
   if (byGpu) return byGpu;
   if (facts.architecture === 'other')
     throw new EdgeError('device-refused', 'This device’s processor is neither x86-64 nor 64-bit ARM.', { hint: 'Use a device with x86_64 or aarch64 Linux.' });
-  return targetNamed(`linux-${facts.architecture}`);
+  // A GPU without TensorRT is of no use to us: then the processor works.
+  return targetNamed(`${facts.kind === 'dgpu' && facts.trtexec !== undefined ? 'dgpu' : 'linux'}-${facts.architecture}`);
+}
+
+/** What this very device computes fast: the kind's abilities, held against its compute capability. */
+export function abilitiesOf(facts: Facts, { abilities }: Target = targetFor(facts)): Target['abilities'] {
+  const sm = facts.sm ?? '';
+  return {
+    ...abilities,
+    int8: abilities.int8 && !['5.0', '5.2', '5.3', '6.0', '6.2'].includes(sm),
+    fp16: abilities.fp16 && !['5.0', '5.2', '6.1'].includes(sm),
+  };
 }

@@ -153,12 +153,22 @@ export const reportJsonSchema: Readonly<Record<string, unknown>> = {
 export function parseReport(source: unknown): Report {
   const value = typeof source === 'string' ? parseJson(source) : source;
   const result = reportSchema.safeParse(value);
-  if (result.success) return result.data;
+  if (result.success) return withoutFalseMeasurements(result.data);
   const [issue] = result.error.issues;
   const path = issue?.path.join('.') ?? '';
   throw new EdgeError('file-corrupt', `The report is not valid at "${path}": ${issue?.message ?? 'unknown'}.`, {
     hint: 'Make it again with: edgeforge report --json',
     where: { path },
+  });
+}
+
+/** A stand-in measures nothing: a report that says otherwise is none. */
+function withoutFalseMeasurements(report: Report): Report {
+  const rows = [...report.baseline, ...report.results];
+  if (report.device.emulated !== true || rows.every(row => row.evidence.grade !== 'measured')) return report;
+  throw new EdgeError('file-corrupt', `The report calls numbers measured, but its device "${report.device.name}" is emulated.`, {
+    hint: 'Such numbers can only be graded emulated. Measure on the device itself: edgeforge deploy <device>',
+    where: { path: 'results' },
   });
 }
 

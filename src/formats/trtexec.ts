@@ -38,6 +38,8 @@ export interface TrtexecLog {
   readonly precision?: string;
   /** The whole command line, from the banner. */
   readonly command?: string;
+  /** A stand-in wrote this log, as its banner says: no figure in it was measured. */
+  readonly emulated?: boolean;
   /** Texts without time and level, in order. */
   readonly warnings: readonly string[];
   readonly errors: readonly string[];
@@ -50,6 +52,7 @@ interface Draft {
   closing?: 'passed' | 'failed';
   version?: string;
   command?: string;
+  emulated?: boolean;
   times: Partial<Record<Block, TrtexecTimes>>;
   throughputQps?: number;
   printedThroughput?: number;
@@ -91,12 +94,13 @@ export function parseTrtexecLog(text: string): TrtexecLog {
   }
   return finish(draft);
 
-  function onBanner({ word, version, command }: Banner): void {
+  function onBanner({ word, version, command, emulated }: Banner): void {
     // stderr of the first run may come before its own RUNNING banner, so only a second run starts afresh.
     if (word === 'RUNNING' && (started || draft.closing !== undefined)) draft = emptyDraft();
     if (word === 'RUNNING') started = true;
     else draft.closing = word === 'PASSED' ? 'passed' : 'failed';
     if (version !== undefined) draft.version = version;
+    if (emulated) draft.emulated = true;
     draft.command = command;
   }
 }
@@ -118,13 +122,15 @@ interface Banner {
   readonly word: 'RUNNING' | 'PASSED' | 'FAILED';
   readonly version?: string;
   readonly command: string;
+  readonly emulated: boolean;
 }
 function readBanner(text: string, use: (banner: Banner) => void): boolean {
-  const [whole, word, digits] = /^&&&& (RUNNING|PASSED|FAILED) TensorRT\.trtexec(?: \[TensorRT v(\d{4,7})\])?(?: \[b\d{1,6}\])?/.exec(text) ?? [];
+  const [whole, word, digits, mark] = /^&&&& (RUNNING|PASSED|FAILED) TensorRT\.trtexec(?: \[TensorRT v(\d{4,7})\])?(?: \[b\d{1,6}\])?( \[emulated\])?/.exec(text) ?? [];
   if (whole === undefined) return false;
   const version = digits === undefined ? undefined : tensorrtOfDigits(digits)?.text;
   use({
     word: word as 'PASSED',
+    emulated: mark !== undefined,
     command: text
       .slice(whole.length)
       .replace(/^ ?# ?/, '')
@@ -244,8 +250,8 @@ function finish(draft: Draft): TrtexecLog {
     notes.push('trtexec printed 0 qps (a 7.x fault with explicit batch); the throughput is 1000 / mean latency.');
   }
   const summary = throughputQps !== undefined || times.latencyMs !== undefined || times.gpuComputeMs !== undefined;
-  const { version, built, loaded, walltimeS, queries, batch, device, precision, command, warnings, errors } = draft;
-  const found = { version, throughputQps, ...times, built, loaded, walltimeS, queries, batch, device, precision, command };
+  const { version, built, loaded, walltimeS, queries, batch, device, precision, command, emulated, warnings, errors } = draft;
+  const found = { version, throughputQps, ...times, built, loaded, walltimeS, queries, batch, device, precision, command, emulated };
   return {
     outcome: draft.closing ?? (summary ? 'passed' : 'incomplete'),
     ...(Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)) as Partial<TrtexecLog>),

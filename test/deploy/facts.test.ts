@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { cpuOf, cudaOf, deepstreamOf, glibcOf, gpuOf, jetpackOf, jetsonOf, l4tOf, powerModeOf, tensorrtOf } from '../../src/deploy/_parse-facts.ts';
+import { mayRun, sudoOf } from '../../src/deploy/_parse-state.ts';
 import { type Answers, factScript, factsOf, gatherFacts, questions, splitAnswers } from '../../src/deploy/facts.ts';
 import { targetFor, targetNamed, targets } from '../../src/deploy/targets.ts';
+import { parseJetsonClocks } from '../../src/formats/jetson-clocks.ts';
 import { hasShared, shared } from '../shared.ts';
 import { board } from './harness.ts';
 
@@ -101,6 +103,67 @@ it('asks this machine in one round trip once the script lies there', async () =>
   expect(Object.keys(questions).every(name => factScript.includes(`\\036${name}\\n`))).toBe(true);
 });
 
+describe('what changes by the hour', () => {
+  it('reads memory, swap, rights, modes, temperatures and neighbours, each with its gaps', () => {
+    const facts = factsOf(
+      answers({
+        machine: 'aarch64',
+        meminfo: 'MemTotal: 7802880 kB\nMemFree: 1 kB\nMemAvailable: 5120000 kB\nSwapTotal: 3901440 kB\nSwapFree: 2048000 kB\n',
+        user: 'nvidia\n1000\n',
+        sudo: 'User nvidia may run the following commands on nano:\n    (root) NOPASSWD: /usr/sbin/nvpmodel, /usr/bin/jetson_clocks\n',
+        power: 'NVPM WARN: fan mode is not set!\nNV Power Mode: 15W\n0\n',
+        modes: 'POWER_MODEL ID=0 NAME=15W\nPOWER_MODEL ID=2 NAME=MAXN_SUPER\n',
+        temperatures: 'CPU-therm 48500\nPMIC-Die 100000\ncv0-thermal -256000\ngpu-thermal 47812\n',
+        busy: ' 88.5 python3\n 12.0 Xorg\n  1.0 sshd\n',
+        desktop: 'Xorg\n',
+        dpkg: 'libcudnn8\t8.6.0.166-1+cuda11.4\n',
+      }),
+      'id',
+      'now',
+    );
+    expect(facts).toMatchObject({
+      memoryMB: 7620,
+      availableMB: 5000,
+      swapMB: 3810,
+      swapFreeMB: 2000,
+      user: 'nvidia',
+      sudo: { rights: 'some', commands: ['/usr/sbin/nvpmodel', '/usr/bin/jetson_clocks'] },
+      powerMode: '15W',
+      powerModeId: 0,
+      powerModes: [
+        { id: 0, name: '15W' },
+        { id: 2, name: 'MAXN_SUPER' },
+      ],
+      temperaturesC: { CPU: 48.5, gpu: 47.812 },
+      busy: [
+        { percent: 88.5, command: 'python3' },
+        { percent: 12, command: 'Xorg' },
+      ],
+      desktop: true,
+      cudnn: '8.6.0',
+    });
+    expect(mayRun(facts.sudo!, '/usr/sbin/nvpmodel')).toBe(true);
+    expect(mayRun(facts.sudo!, '/usr/bin/tegrastats')).toBe(false);
+    expect(sudoOf('root\n0\n', '')).toEqual({ rights: 'root', commands: [] });
+    expect(sudoOf('nvidia\n1000', '    (ALL) NOPASSWD: ALL')).toEqual({ rights: 'all', commands: [] });
+    expect(sudoOf('nvidia\n1000', 'sudo: a password is required')).toEqual({ rights: 'none', commands: [] });
+    for (const name of ['swapMB', 'busy', 'clocks', 'temperaturesC', 'powerModes']) expect(factsOf(answers({ machine: 'x86_64' }), 'id', 'now')).not.toHaveProperty(name);
+  });
+  it.skipIf(!hasShared)('reads what jetson_clocks shows, old and new', () => {
+    const clocks = (name: string) => parseJetsonClocks(readFileSync(shared('identify', name), 'utf8'));
+    expect(clocks('jetson_clocks-show-orin-nano-15w.txt')).toMatchObject({
+      locked: false,
+      gpu: { minMHz: 306, maxMHz: 624.75, currentMHz: 306 },
+      emc: { maxMHz: 2133, override: false },
+      fan: 'FAN Dynamic Speed Control=kernel hwmon0_pwm1',
+    });
+    const old = clocks('jetson_clocks-show-tx1-l4t28.txt')!;
+    expect(old).toMatchObject({ locked: true, gpu: { minMHz: 998.4 }, fan: 'Fan: speed=255' });
+    expect(old.cpu[0]).toEqual({ core: 'cpu0', minMHz: 1734, maxMHz: 1734, currentMHz: 1734, governor: 'interactive' });
+    expect(clocks('jetson_clocks-not-root-stderr.txt')).toBeUndefined();
+  });
+});
+
 describe('targets', () => {
   it('has the kinds we promise, each with its sources', () => {
     expect(targets().map(target => target.name)).toEqual(expect.arrayContaining(['linux-x64', 'linux-arm64', 'jetson-nano', 'xavier-nx', 'jetson-orin-nano', 'agx-orin', 't4']));
@@ -108,7 +171,7 @@ describe('targets', () => {
       targets()
         .filter(target => !target.abilities.int8)
         .map(target => target.name),
-    ).toEqual(['jetson-nano']);
+    ).toEqual(['jetson-nano', 'tx1', 'tx2']);
     expect(() => targetNamed('orin')).toThrowError(expect.objectContaining({ code: 'usage' }));
   });
   it.each([
@@ -117,6 +180,12 @@ describe('targets', () => {
     [{ kind: 'jetson', architecture: 'arm64', soc: 'tegra234', module: 'p3701-0005', memoryMB: 62000 }, 'agx-orin'],
     [{ kind: 'dgpu', architecture: 'x64', gpu: 'Tesla T4', memoryMB: 64000 }, 't4'],
     [{ kind: 'linux', architecture: 'arm64', memoryMB: 4000 }, 'linux-arm64'],
+    [{ kind: 'jetson', architecture: 'arm64', soc: 'tegra210', module: 'p2180-1000', memoryMB: 3983 }, 'tx1'],
+    [{ kind: 'jetson', architecture: 'arm64', soc: 'tegra186', module: 'p3310-1000', memoryMB: 7852 }, 'tx2'],
+    [{ kind: 'jetson', architecture: 'arm64', soc: 'tegra234', module: 'p3767-0001', memoryMB: 7620 }, 'jetson-orin-nx-8gb'],
+    [{ kind: 'jetson', architecture: 'arm64', soc: 'tegra264', module: 'p3834-0008', memoryMB: 125772 }, 'jetson-thor'],
+    [{ kind: 'dgpu', architecture: 'x64', gpu: 'NVIDIA GeForce RTX 3090', sm: '8.6', memoryMB: 64000, trtexec: '/usr/bin/trtexec' }, 'dgpu-x64'],
+    [{ kind: 'dgpu', architecture: 'x64', gpu: 'NVIDIA GeForce RTX 3090', sm: '8.6', memoryMB: 64000 }, 'linux-x64'],
   ] as const)('%o is %s', (facts, name) => {
     expect(targetFor(facts).name).toBe(name);
   });

@@ -12,12 +12,12 @@ const publicOf = (text: string): Buffer => {
   return key.getPublicSSH();
 };
 
-/** A device in this process: our own SSH server over a fresh home. */
-export async function board() {
+/** A device in this process: our own SSH server over a fresh home, with programs of `first`(home) found before the machine's own. */
+export async function board({ path: first }: { readonly path?: (home: string) => string } = {}) {
   const home = mkdtempSync(join(tmpdir(), 'edge-board-'));
   const host = newKeyPair();
   const client = newKeyPair();
-  const server = await startServer({ hostPrivate: host.private, clientPublic: client.public }, home);
+  const server = await startServer({ hostPrivate: host.private, clientPublic: client.public }, home, first ? { path: `${first(home)}:${process.env.PATH}` } : {});
   const hostKey = hostKeyDigest(publicOf(host.private));
   const options = async (port = server.port, more: Partial<ConnectOptions> = {}): Promise<ConnectOptions> => ({
     name: 'bench',

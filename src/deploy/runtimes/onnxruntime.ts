@@ -5,6 +5,7 @@ import type { Digest } from '../../core/fingerprint.ts';
 import { inPackage } from '../../core/package-root.ts';
 import { f32, type Tensor } from '../../graph/ir.ts';
 import type { BenchEntry, Facts, Failure, Finished, Job, Passport, Payload, RemotePath, Runtime, TensorSet } from '../device.ts';
+import { gradeOf } from '../grade.ts';
 import { lockedPackage, packageFile, packPayload } from '../payload.ts';
 import { latencySummary } from '../statistics.ts';
 
@@ -96,7 +97,7 @@ function runnerJob(
 }
 
 const evidenceOf = (passport: Passport, protocol: Protocol, facts: Facts): Measurement['evidence'] => ({
-  grade: facts.emulated ? 'emulated' : 'measured',
+  grade: gradeOf(facts, passport),
   protocol: `warm-up ${protocol.warmUpMs} ms, ${protocol.durationMs} ms and at least ${protocol.minIterations} runs in ${protocol.rounds} alternating rounds, batch ${protocol.batch}, ${protocol.threads} threads`,
   device: `${facts.model} (${facts.cpu.model}, ${facts.cpu.cores} cores, ${facts.os})`,
   runtime: passport.runtime,

@@ -7,9 +7,10 @@ import { advanceBuild } from '../../formats/trtexec-build.ts';
 import { classifyTrtexecFailure } from '../../formats/trtexec-failures.ts';
 import { f32, type Tensor } from '../../graph/ir.ts';
 import type { Facts, Failure, Finished, Passport, Runtime, TensorSet } from '../device.ts';
+import { gradeOf } from '../grade.ts';
 import { commandText, script } from '../quote.ts';
 import { latencySummary } from '../statistics.ts';
-import { targetFor } from '../targets.ts';
+import { abilitiesOf, targetFor } from '../targets.ts';
 import { benchWords, buildWords, inferWords, tensorrtVersion } from './_trtexec-words.ts';
 
 /** Stands before what our own shell lines add to trtexec's log. */
@@ -29,7 +30,7 @@ function refuse(spec: Wish, facts: Facts): EdgeError | undefined {
       hint: 'On a Jetson: sudo apt install nvidia-jetpack (trtexec is in libnvinfer-bin). Or set runtime: onnxruntime for this device.',
     });
   const target = targetFor(facts);
-  const { abilities } = target;
+  const abilities = abilitiesOf(facts, target);
   if (spec.precision === 'int8' && !abilities.int8)
     return new EdgeError(
       'device-refused',
@@ -84,6 +85,7 @@ function built(spec: Parameters<Runtime['built']>[0], facts: Facts, finished: Fi
     ...(facts.tensorrt === undefined ? {} : { tensorrt: facts.tensorrt }),
     words: buildWords(spec, facts, { dynamic: true }),
     buildSeconds: said.built?.seconds ?? 0,
+    ...(facts.emulated || said.emulated ? { emulated: true } : {}),
     notes: missing > 0 ? [`${missing} tensors have no scale in the cache and run outside INT8`] : [],
   };
 }
@@ -103,7 +105,7 @@ function measured(passport: Passport, protocol: Protocol, facts: Facts, finished
     throughput: { value: said.throughputQps * protocol.batch, unit: 'images/s' },
     latencyMs,
     evidence: {
-      grade: facts.emulated ? 'emulated' : 'measured',
+      grade: gradeOf(facts, passport, said),
       protocol: `trtexec: warm-up ${protocol.warmUpMs} ms, ${protocol.durationMs} ms and at least ${protocol.minIterations} queries, batch ${protocol.batch}, latency with transfers`,
       device: `${facts.model}${facts.powerMode ? `, mode ${facts.powerMode}` : ''}`,
       runtime: passport.runtime,

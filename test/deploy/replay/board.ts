@@ -1,0 +1,81 @@
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Device, openDevice } from '../../../src/deploy/open-device.ts';
+import { addDevice } from '../../../src/deploy/registry.ts';
+import { board } from '../harness.ts';
+import type { ReplayedBoard } from './boards.ts';
+import { type BoardSettings, type Fault, standInMark } from './settings.ts';
+
+const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+function program(file: string, text: string): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `#!/bin/sh\n# ${standInMark}: plays back what a board's own program would do; its numbers are emulated.\n${text}\n`);
+  chmodSync(file, 0o755);
+}
+
+/** Programs that read a machine's files: those of the board where it has them, else the real ones; where neither is, none. */
+function machinePrograms(bin: string, root: string, { machine }: ReplayedBoard): void {
+  const redirected = `for a in "$@"; do case $a in /*) if [ -e ${quoted(root)}"$a" ]; then set -- "$@" ${quoted(root)}"$a"; else case $a in /proc/device-tree/*|/etc/nv_tegra_release|/sys/*|/usr/local/cuda*|/usr/lib/*nvinfer*|/opt/nvidia/*|/usr/src/tensorrt/*|/etc/nvpmodel.conf) set -- "$@" /nowhere"$a";; *) set -- "$@" "$a";; esac; fi;; *) set -- "$@" "$a";; esac; shift; done`;
+  program(join(bin, 'cat'), `${redirected}; exec /bin/cat "$@"`);
+  program(join(bin, 'ls'), `${redirected}; o=$(/bin/ls "$@"); r=$?; [ -z "$o" ] || echo "$o" | sed ${quoted(`s#^${root}##`)}; exit $r`);
+  program(join(bin, 'uname'), `case $1 in -m) echo ${machine};; -r) echo 5.15.148-tegra;; *) exec /bin/uname "$@";; esac`);
+  program(join(bin, 'getconf'), `case $1 in GNU_LIBC_VERSION) /bin/cat ${quoted(join(root, 'glibc'))};; *) exec /usr/bin/getconf "$@";; esac`);
+  program(join(bin, 'dpkg-query'), `case "$*" in *nvidia-l4t-core*) exit 1;; esac; /bin/cat ${quoted(join(root, 'dpkg'))}`);
+}
+
+/** A replayed board on loopback: the embedded SSH server over a home whose PATH begins with the stand-ins. Everything on it is emulated. */
+export async function replay(replayed: ReplayedBoard, more: Partial<BoardSettings> = {}) {
+  const settings = { ...replayed.settings, ...more };
+  const base = await board({ path: home => join(home, 'bin') });
+  const { home } = base;
+  const [bin, root, data] = [join(home, 'bin'), join(home, 'root'), join(home, 'stand-in')];
+  mkdirSync(data, { recursive: true });
+  const settingsFile = join(data, 'board.json');
+  writeFileSync(settingsFile, JSON.stringify(settings));
+  for (const [name, text] of Object.entries(replayed.samples)) writeFileSync(join(data, name), text);
+  const files = { ...replayed.files, '/proc/cpuinfo': replayed.cpuinfo, '/dpkg': replayed.dpkg };
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  }
+  machinePrograms(bin, root, replayed);
+  const node = `NODE_COMPILE_CACHE=${quoted(join(tmpdir(), 'edge-compile-cache'))} exec ${quoted(process.execPath)} --no-warnings`;
+  for (const tool of replayed.tools)
+    program(
+      join(bin, tool),
+      tool === 'trtexec' ? `${node} ${quoted(here('trtexec.ts'))} ${quoted(settingsFile)} "$@"` : `${node} ${quoted(here('tools.ts'))} ${quoted(settingsFile)} ${tool} "$@"`,
+    );
+  const config = join(data, 'config');
+  const key = join(data, 'id');
+  writeFileSync(key, base.client.private, { mode: 0o600 });
+  const definition = { ssh: `edge@127.0.0.1:${base.server.port}`, identityFile: key };
+  await addDevice(settings.name, definition.ssh, { config, identityFile: key });
+  return {
+    ...base,
+    settings,
+    /** Where it is pinned, and how a project file would name it. */
+    config,
+    definition,
+    open: (): Promise<Device> => openDevice({ name: settings.name, definition, project: data, config }),
+    /** What goes wrong from now on; nothing: all is well. */
+    fail(fault: Fault = {}): void {
+      writeFileSync(join(data, 'fault.json'), JSON.stringify(fault));
+    },
+    /** Gives the board another text for one of its files, or takes it away. */
+    file(path: string, text: string | undefined): void {
+      if (text === undefined) rmSync(join(root, path), { force: true });
+      else {
+        mkdirSync(dirname(join(root, path)), { recursive: true });
+        writeFileSync(join(root, path), text);
+      }
+    },
+    /** A program of the board's own, as shell text. */
+    program: (name: string, text: string) => program(join(bin, name), text),
+    remote: (...path: string[]) => join(home, '.edgeforge', ...path),
+    [Symbol.asyncDispose]: () => base[Symbol.asyncDispose](),
+  };
+}
