@@ -1,6 +1,6 @@
 import { EdgeError } from '../core/errors.ts';
 import { opsetOf } from './bind.ts';
-import { Builder } from './builder.ts';
+import { Builder, defaultOpset } from './builder.ts';
 import { type Graph, type Node, sizeOf } from './ir.ts';
 import { isFloat } from './numbers.ts';
 import { type Inferred, infer } from './shapes.ts';
@@ -22,7 +22,8 @@ const missing = (node: Node, cause?: unknown): EdgeError =>
 
 /** Reverse-mode differentiation of the one-element value `loss` by the values `wrt` (initializers, inputs or inner values). Throws `gradient-missing` naming the node, or the value that the loss does not depend on. */
 export function differentiate(given: Graph, { loss, wrt }: { readonly loss: string; readonly wrt: readonly string[] }): Differentiated {
-  const graph = opsetOf(given) < 13 ? atOpset17(given) : given;
+  // Gradients are written in operators that opset 17 has; later opsets only have more.
+  const graph = opsetOf(given) < defaultOpset ? atOpset17(given) : given;
   const inferred = infer(graph);
   const type = inferred.types.get(loss);
   if (type === undefined || sizeOf(type.dims.map(dim => (typeof dim === 'number' ? dim : Number.NaN))) !== 1)

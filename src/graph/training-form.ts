@@ -1,5 +1,6 @@
 import { EdgeError } from '../core/errors.ts';
-import { float, floatOf, type Graph, type Node, sizeOf } from './ir.ts';
+import { float, floatOf, type Graph, int, type Node, sizeOf } from './ir.ts';
+import { toF64 } from './numbers.ts';
 import { inferShapes } from './shapes.ts';
 
 /** One BatchNormalization that learns: after a step, running = momentum·running + (1 − momentum)·batch, with the batch variance times count/(count − 1). */
@@ -16,9 +17,16 @@ export interface TrainingNorm {
   readonly count: number;
 }
 
-/** The graph with every BatchNormalization but `frozenNorms` (node names) using its batch's own statistics. Sizes must be fixed (bindBatch). */
-export function toTrainingForm(graph: Graph, { frozenNorms }: { readonly frozenNorms: readonly string[] }): { readonly graph: Graph; readonly norms: readonly TrainingNorm[] } {
+export interface TrainingForm {
+  /** Names of BatchNormalization nodes that keep their running statistics. */
+  readonly frozenNorms: readonly string[];
+  /** Dropout nodes drop by `seed` and the step's number, which the one-element value `step` of the graph holds; without it they pass their input on. */
+  readonly dropout?: { readonly seed: number; readonly step: string };
+}
+/** The graph with every BatchNormalization but the frozen ones using its batch's own statistics, and Dropout dropping where that is wanted. Sizes must be fixed (bindBatch). */
+export function toTrainingForm(graph: Graph, { frozenNorms, dropout }: TrainingForm): { readonly graph: Graph; readonly norms: readonly TrainingNorm[] } {
   const frozen = new Set(frozenNorms);
+  let dropouts = 0;
   const types = inferShapes(graph);
   const taken = new Set([...types.keys()]);
   const fresh = (stem: string): string => {
@@ -29,6 +37,8 @@ export function toTrainingForm(graph: Graph, { frozenNorms }: { readonly frozenN
   };
   const norms: TrainingNorm[] = [];
   const nodes = graph.nodes.map((node): Node => {
+    if (node.type === 'Dropout' && node.domain === '' && dropout !== undefined)
+      return dropping(graph, node, { seed: dropout.seed + dropouts++, step: dropout.step, mask: node.outputs[1] || fresh(`${node.outputs[0]}_mask`) });
     if (node.type !== 'BatchNormalization' || node.domain !== '' || frozen.has(node.name)) return node;
     const [x, gamma, beta, runningMean, runningVariance] = node.inputs as [string, string, string, string, string];
     const dims = types.get(x)?.dims ?? [];
@@ -50,5 +60,24 @@ export function toTrainingForm(graph: Graph, { frozenNorms }: { readonly frozenN
       attributes: { epsilon: float(floatOf(node, 'epsilon', 1e-5)) },
     };
   });
-  return { graph: norms.length === 0 ? graph : { ...graph, opsets: { ...graph.opsets, edge: 1 }, nodes }, norms };
+  return { graph: norms.length + dropouts === 0 ? graph : { ...graph, opsets: { ...graph.opsets, edge: 1 }, nodes }, norms };
+}
+
+/** A Dropout as its training form. A reader of its mask (bool in ONNX) is an error. */
+function dropping(graph: Graph, node: Node, { seed, step, mask }: { readonly seed: number; readonly step: string; readonly mask: string }): Node {
+  if (node.outputs[1] && graph.nodes.some(reader => reader.inputs.includes(mask)))
+    throw new EdgeError('operator-unsupported', `Dropout "${node.name}": something reads its mask.`, {
+      hint: 'Export the model without the mask of its dropouts.',
+      where: { path: node.name },
+    });
+  const stated = graph.initializers.get(node.inputs[1] ?? '');
+  const ratio = stated === undefined ? floatOf(node, 'ratio', 0.5) : (toF64(stated).data[0] ?? 0.5);
+  return {
+    name: node.name,
+    type: 'DropoutTrain',
+    domain: 'edge',
+    inputs: [node.inputs[0] as string, step],
+    outputs: [node.outputs[0] as string, mask],
+    attributes: { ratio: float(ratio), seed: int(seed) },
+  };
 }

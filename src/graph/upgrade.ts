@@ -36,10 +36,6 @@ const attributeToInput =
     inputs[index] = builder.indices(values);
     put(context, { inputs, attributes: without(node.attributes, name) });
   };
-const dropAttributes =
-  (...names: readonly string[]): Rule =>
-  context =>
-    put(context, { attributes: without(context.node.attributes, ...names) });
 
 const clip: Rule = context => {
   const { node, opset, builder } = context;
@@ -62,12 +58,37 @@ const pad: Rule = context => {
   const pads = intsOf(node, 'pads') ?? intsOf(node, 'paddings');
   if (opset >= 11 || pads === undefined) {
     if (opset >= 18 && node.inputs[3]) throw refuse(context, 'it names axes');
+    if (textOf(node, 'mode', 'constant') === 'wrap') throw refuse(context, 'it wraps round');
     return put(context, {});
   }
   put(context, {
     inputs: [node.inputs[0] as string, builder.indices(pads), builder.constant(floatOf(node, 'value', 0))],
     attributes: { mode: text(textOf(node, 'mode', 'constant')) },
   });
+};
+const plainWindow: Rule = context => {
+  const { node } = context;
+  if (intsOf(node, 'dilations')?.some(step => step !== 1)) throw refuse(context, 'it averages over dilated windows');
+  put(context, { attributes: without(node.attributes, 'dilations') });
+};
+/** Before opset 12 the ratio was an attribute. */
+const dropout: Rule = context => {
+  const { node, opset, builder } = context;
+  const ratio = opset < 12 && node.attributes.ratio !== undefined ? [builder.constant(floatOf(node, 'ratio', 0.5))] : [];
+  put(context, { inputs: [...node.inputs, ...ratio], attributes: without(node.attributes, 'ratio', 'is_test', 'consumed_inputs') });
+};
+/** x·tanh(softplus(x)), and x·sigmoid(α·x). */
+const gated: Rule = context => {
+  const { node, builder } = context;
+  const [x = ''] = node.inputs;
+  const alpha = floatOf(node, 'alpha', 1);
+  const scaled = alpha === 1 ? x : builder.op('Mul', [x, builder.constant(alpha)]);
+  const gate = node.type === 'Mish' ? builder.op('Tanh', [builder.op('Softplus', [x])]) : builder.op('Sigmoid', [scaled]);
+  put(context, { type: 'Mul', inputs: [x, gate], attributes: {} });
+};
+const gridSample: Rule = context => {
+  const mode = textOf(context.node, 'mode', 'linear');
+  put(context, { attributes: { ...context.node.attributes, mode: text(mode.replace(/^(linear|cubic)$/, 'bi$1')) } });
 };
 /** Upsample, and Resize of opset 10: places i/scale, rounded down. */
 const upsample: Rule = context => {
@@ -138,6 +159,8 @@ const split: Rule = context => {
   put(context, { inputs: [node.inputs[0] as string, context.builder.indices(sizes)], attributes: without(node.attributes, 'num_outputs') });
 };
 
+/** Later opsets may change what operators mean. */
+const latestOpset = 24;
 const arithmetic = ['Add', 'Sub', 'Mul', 'Div', 'Pow', 'And', 'Or', 'Xor', 'Equal', 'Greater', 'Less', 'Gemm'];
 const reductions = ['ReduceMean', 'ReduceMax', 'ReduceMin', 'ReduceProd', 'ReduceL1', 'ReduceL2', 'ReduceSumSquare', 'ReduceLogSum'];
 const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
@@ -149,7 +172,11 @@ const rules: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['Split', split],
   ['Slice', slice],
   ['Pad', pad],
-  ['Dropout', dropAttributes('ratio', 'is_test', 'consumed_inputs')],
+  ['Dropout', dropout],
+  ['AveragePool', plainWindow],
+  ['Mish', gated],
+  ['Swish', gated],
+  ['GridSample', gridSample],
   ['Upsample', upsample],
   ['Resize', upsample],
   ['Softmax', softmax],
@@ -168,8 +195,8 @@ export function atOpset17(graph: Graph): Graph {
   const foreign = Object.keys(graph.opsets).find(domain => domain !== '' && domain !== 'edge' && graph.nodes.some(node => node.domain === domain));
   const stranger = graph.nodes.find(node => node.domain === foreign);
   if (stranger !== undefined) rowOf(stranger, opset);
-  if (opset > 21)
-    throw new EdgeError('operator-unsupported', `The graph "${graph.name}" has opset ${opset}; edgeforge knows up to 21.`, {
+  if (opset > latestOpset)
+    throw new EdgeError('operator-unsupported', `The graph "${graph.name}" has opset ${opset}; edgeforge knows up to ${latestOpset}.`, {
       hint: `Export the model with opset ${defaultOpset}.`,
     });
   const inferred = infer(graph);

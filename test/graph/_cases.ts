@@ -28,6 +28,12 @@ export class Random {
   }
 }
 
+/** Weights of a loss that sums an output of `dims` up. */
+export function lossWeights(dims: readonly number[], seed: number): Float32Array {
+  const r = new Random(seed ^ 0x5bd1e995);
+  return Float32Array.from({ length: sizeOf(dims) }, () => r.next() * 2 - 1);
+}
+
 export interface Operand {
   readonly dataType: DataType;
   readonly dims: readonly number[];
@@ -43,6 +49,10 @@ export interface Case {
   readonly attributes?: Readonly<Record<string, Attribute>>;
   readonly inputs: readonly (Operand | undefined)[];
   readonly outputs?: number;
+  /** Opset of the graph around it; default 17. */
+  readonly opset?: number;
+  /** Some operands are equal where that matters: finite differences do not judge, engines do. */
+  readonly tied?: boolean;
 }
 
 /** Distinct floats between low and high, at least 1e-3 away from each other and from the kinks, exact in float32. */
@@ -102,17 +112,29 @@ const logical =
     return { type, inputs: [bits(r, dims), bits(r, narrower(r, dims))] };
   };
 
+/** A quarter of the cases with values that repeat, so that maxima tie. */
+function perhapsTied(r: Random, c: Case): Case {
+  if (r.next() < 0.75) return c;
+  return { ...c, tied: true, inputs: c.inputs.map(o => (o?.smooth ? { ...o, data: o.data.map(v => Math.round(v)) } : o)) };
+}
+
 /** Strides, pads and dilations that leave at least one output place. */
-function window(r: Random, spatial: readonly number[], kernel: readonly number[], pool: boolean): Record<string, Attribute> {
+function window(
+  r: Random,
+  spatial: readonly number[],
+  kernel: readonly number[],
+  { pool, dilated }: { readonly pool: boolean; readonly dilated: boolean },
+): Record<string, Attribute> {
   // onnxruntime refuses a pool that pads to SAME while it steps over places.
-  const attributes: Record<string, Attribute> = { strides: ints(spatial.map((_, a) => r.int(1, pool ? (kernel[a] as number) : 3))) };
   const mode = r.int(0, 5);
+  const attributes: Record<string, Attribute> = { strides: ints(spatial.map((_, a) => r.int(1, pool && mode < 2 ? (kernel[a] as number) : 3))) };
   if (mode === 0) return { ...attributes, auto_pad: text('SAME_UPPER') };
   if (mode === 1) return { ...attributes, auto_pad: text('SAME_LOWER') };
-  const dilations = spatial.map((size, a) => (pool ? 1 : size >= ((kernel[a] as number) - 1) * 2 + 1 ? r.int(1, 2) : 1));
+  const dilations = spatial.map((size, a) => (size >= ((kernel[a] as number) - 1) * 2 + 1 ? r.int(1, 2) : 1));
   const pads = (): number[] => spatial.map((_, a) => r.int(0, Math.max(0, (kernel[a] as number) - 1)));
-  if (!pool) attributes.dilations = ints(dilations);
-  if (mode > 2) attributes.pads = ints([...pads(), ...pads()]);
+  if (dilated) attributes.dilations = ints(dilations);
+  if (mode === 2) return { ...attributes, auto_pad: text('VALID') };
+  if (mode > 3) attributes.pads = ints([...pads(), ...pads()]);
   return attributes;
 }
 const conv = (r: Random): Case => {
@@ -126,34 +148,54 @@ const conv = (r: Random): Case => {
   const w = [group * perGroup, inPer, ...kernel];
   return {
     type: 'Conv',
-    attributes: { group: int(group), ...(r.next() < 0.5 ? { kernel_shape: ints(kernel) } : {}), ...window(r, spatial, kernel, false) },
+    attributes: { group: int(group), ...(r.next() < 0.5 ? { kernel_shape: ints(kernel) } : {}), ...window(r, spatial, kernel, { pool: false, dilated: true }) },
     inputs: [spread(r, [r.int(1, 2), group * inPer, ...spatial]), spread(r, w), ...(r.next() < 0.5 ? [spread(r, [group * perGroup])] : [])],
   };
 };
 const convTranspose = (r: Random): Case => {
-  const group = r.pick([1, 2]);
-  const kernel = [r.int(2, 3), r.int(2, 3)];
-  const strides = [r.int(1, 2), r.int(1, 2)];
+  const rank = r.pick([1, 2, 2, 2, 3]);
+  const axes = Array.from({ length: rank }, (_, axis) => axis);
+  const group = r.pick([1, 1, 2, 3]);
+  const kernel = axes.map(() => r.int(1, 3));
+  const strides = axes.map(() => r.int(1, 3));
+  const dilations = axes.map(() => r.int(1, 2));
+  const spatial = axes.map(() => r.int(2, 4));
+  const reach = kernel.map((k, a) => (k - 1) * (dilations[a] as number));
+  const pads = () => reach.map(most => r.int(0, Math.min(1, most)));
+  const output = { output_padding: ints(strides.map((s, a) => r.int(0, Math.max(s, dilations[a] as number) - 1))), pads: ints([...pads(), ...pads()]) };
+  const wanted = { output_shape: ints(spatial.map((size, a) => (size - 1) * (strides[a] as number) + 1 + r.int(0, reach[a] as number))) };
+  const padding: readonly Record<string, Attribute>[] = [
+    output,
+    output,
+    output,
+    wanted,
+    { auto_pad: text('VALID') },
+    { auto_pad: text('SAME_UPPER') },
+    { auto_pad: text('SAME_LOWER') },
+  ];
+  const out = r.int(1, 2);
   return {
     type: 'ConvTranspose',
-    attributes: {
-      group: int(group),
-      kernel_shape: ints(kernel),
-      strides: ints(strides),
-      pads: ints([r.int(0, 1), 0, 0, r.int(0, 1)]),
-      output_padding: ints(strides.map(s => s - 1)),
-    },
-    inputs: [spread(r, [r.int(1, 2), group * 2, r.int(2, 3), 3]), spread(r, [group * 2, r.int(1, 2), ...kernel])],
+    attributes: { group: int(group), kernel_shape: ints(kernel), strides: ints(strides), dilations: ints(dilations), ...r.pick(padding) },
+    inputs: [spread(r, [r.int(1, 2), group * r.int(1, 2), ...spatial]), undefined, ...(r.next() < 0.5 ? [spread(r, [group * out])] : [])].map((o, k, all) =>
+      k === 1 ? spread(r, [all[0]?.dims[1] ?? 1, out, ...kernel]) : o,
+    ),
   };
 };
 const pool =
   (type: 'MaxPool' | 'AveragePool') =>
   (r: Random): Case => {
-    const kernel = [r.int(1, 3), r.int(1, 3)];
+    const rank = r.pick([1, 2, 2, 2, 3]);
+    const kernel = Array.from({ length: rank }, () => r.int(1, 3));
     const spatial = kernel.map(k => k + r.int(0, 4));
-    const attributes = { kernel_shape: ints(kernel), ...window(r, spatial, kernel, true) };
-    const more: Record<string, Attribute> = type === 'AveragePool' ? { count_include_pad: int(r.int(0, 1)) } : { ceil_mode: int(r.int(0, 1)) };
-    return { type, attributes: { ...attributes, ...more }, inputs: [spread(r, [r.int(1, 2), r.int(1, 3), ...spatial])] };
+    const dilated = type === 'MaxPool';
+    const attributes: Record<string, Attribute> = { kernel_shape: ints(kernel), ...window(r, spatial, kernel, { pool: true, dilated }) };
+    // Where the last window would begin in the padding it is dropped; onnxruntime's shape inference disagrees with its own kernel there.
+    const pads = attributes.pads?.type === 'ints' ? attributes.pads.value : [];
+    const ceil = attributes.auto_pad || pads.some(p => p > 0) ? {} : { ceil_mode: int(r.int(0, 1)) };
+    const more: Record<string, Attribute> = type === 'AveragePool' ? { count_include_pad: int(r.int(0, 1)), ...ceil } : ceil;
+    const c: Case = { type, attributes: { ...attributes, ...more }, inputs: [spread(r, [r.int(1, 2), r.int(1, 3), ...spatial])] };
+    return type === 'MaxPool' ? perhapsTied(r, c) : c;
   };
 const norm =
   (type: string, domain = '') =>
@@ -162,14 +204,16 @@ const norm =
     const x = spread(r, [r.int(2, 3), c, ...shape(r, r.int(0, 2), 3)]);
     const per = () => spread(r, [c], 0.5, 1.5);
     const positive = { ...per(), smooth: false };
+    const training = type === 'BatchNormalization' && r.next() < 0.3 ? { training_mode: int(1), momentum: float(0.75) } : undefined;
     return domain === 'edge'
       ? { type, domain, outputs: 3, attributes: { epsilon: float(1e-3) }, inputs: [x, per(), spread(r, [c])] }
       : {
           type,
-          attributes: { epsilon: float(1e-3) },
+          attributes: { epsilon: float(1e-3), ...training },
+          ...(training ? { outputs: 3 } : {}),
           inputs:
             type === 'InstanceNormalization'
-              ? [{ ...spread(r, [2, c, 3, 2]), smooth: false }, positive, { ...spread(r, [c]), smooth: false }]
+              ? [spread(r, [r.int(1, 2), c, r.int(2, 4), ...shape(r, r.int(0, 1), 3)]), per(), spread(r, [c])]
               : [x, per(), spread(r, [c]), { ...spread(r, [c]), smooth: false }, positive],
         };
   };
@@ -253,7 +297,7 @@ const pad = (r: Random): Case => {
   return {
     type: 'Pad',
     attributes: { mode: text(mode) },
-    inputs: [{ ...spread(r, dims), smooth: mode === 'constant' }, whole([...side(), ...side()]), ...(mode === 'constant' ? [floats([0.5], [])] : [])],
+    inputs: [spread(r, dims), whole([...side(), ...side()]), ...(mode === 'constant' ? [floats([0.5], [])] : [])],
   };
 };
 const resize = (r: Random): Case => {
@@ -283,11 +327,56 @@ const gather = (r: Random): Case => {
     attributes: { axis: int(axis) },
     inputs: [
       spread(r, dims),
-      whole(
+      r.pick([whole, fed])(
         Array.from({ length: sizeOf(index) }, () => r.int(-size, size - 1)),
         index,
       ),
     ],
+  };
+};
+/** Indices that the graph computes (or is fed), unlike `whole`. */
+const fed = (data: readonly number[], dims: readonly number[]): Operand => ({ dataType: 'int64', dims, data });
+const elements =
+  (type: 'GatherElements' | 'ScatterElements') =>
+  (r: Random): Case => {
+    const dims = shape(r, r.int(1, 3));
+    const axis = r.int(0, dims.length - 1);
+    const size = dims[axis] as number;
+    // Without reduction an index may come once only, or which update wins is open.
+    const add = r.next() < 0.7;
+    const along = type === 'GatherElements' || add ? r.int(1, 4) : 1;
+    const index = dims.map((dim, a) => (a === axis ? along : r.int(1, dim)));
+    const at = fed(
+      Array.from({ length: sizeOf(index) }, () => r.int(-size, size - 1)),
+      index,
+    );
+    if (type === 'GatherElements') return { type, attributes: { axis: int(axis) }, inputs: [spread(r, dims), at] };
+    return { type, attributes: { axis: int(axis), ...(add ? { reduction: text('add') } : {}) }, inputs: [spread(r, dims), at, spread(r, index)] };
+  };
+const gridSample = (r: Random): Case => {
+  const [n, h, w] = [r.int(1, 2), r.int(1, 4), r.int(1, 4)];
+  const grid = [n, r.int(1, 3), r.int(1, 3), 2];
+  const aligned = r.int(0, 1);
+  const mode = r.pick(['bilinear', 'bilinear', 'nearest']);
+  // Each coordinate lies 0.05 … 0.45 pixels behind the middle or the edge of a pixel, as far as 1½ pixels outside.
+  const places = Array.from({ length: sizeOf(grid) }, (_, k) => {
+    const size = k % 2 === 0 ? w : h;
+    const at = r.int(-3, 2 * size) / 2 + 0.05 + 0.4 * r.next();
+    return Math.fround(aligned ? (2 * at) / Math.max(1, size - 1) - 1 : (2 * at + 1) / size - 1);
+  });
+  return {
+    type: 'GridSample',
+    attributes: { mode: text(mode), padding_mode: text(r.pick(['zeros', 'border', 'reflection'])), align_corners: int(aligned) },
+    inputs: [spread(r, [n, r.int(1, 2), h, w]), { dataType: 'float32', dims: grid, data: places, smooth: true }],
+  };
+};
+const upsample = (r: Random): Case => {
+  const rank = r.int(3, 4);
+  return {
+    type: 'Upsample',
+    opset: 9,
+    attributes: { mode: text(rank === 4 ? r.pick(['nearest', 'linear']) : 'nearest') },
+    inputs: [spread(r, [1, r.int(1, 2), r.int(1, 3), r.int(1, 3)].slice(0, rank)), floats([1, 1, r.int(1, 3), r.pick([1, 2, 2.5])].slice(0, rank))],
   };
 };
 const reshape = (r: Random): Case => {
@@ -331,7 +420,10 @@ const flatten = (r: Random): Case => {
 };
 const globalPool =
   (type: string) =>
-  (r: Random): Case => ({ type, inputs: [{ ...spread(r, shape(r, 4, 4)), smooth: type === 'GlobalAveragePool' }] });
+  (r: Random): Case => {
+    const c: Case = { type, inputs: [spread(r, shape(r, r.int(3, 5), 3))] };
+    return type === 'GlobalMaxPool' ? perhapsTied(r, c) : c;
+  };
 const quantize =
   (type: 'QuantizeLinear' | 'DequantizeLinear') =>
   (r: Random): Case => {
@@ -359,16 +451,20 @@ const arg =
 const lrn = (r: Random): Case => ({
   type: 'LRN',
   attributes: { size: int(r.pick([1, 3, 5])), alpha: float(0.1) },
-  inputs: [{ ...spread(r, [2, r.int(1, 6), 2, 2]), smooth: false }],
+  inputs: [spread(r, [2, r.int(1, 6), 2, 2])],
+});
+const dropoutTrain = (r: Random): Case => ({
+  type: 'DropoutTrain',
+  domain: 'edge',
+  outputs: 2,
+  attributes: { ratio: float(r.pick([0, 0.25, 0.5])), seed: int(r.int(0, 2 ** 31 - 1)) },
+  inputs: [spread(r, shape(r)), { dataType: 'int64', dims: [], data: [r.int(0, 1e6)] }],
 });
 
 /** For every operator row, random small cases. */
 export const cases: Readonly<Record<string, (r: Random) => Case>> = {
   Conv: conv,
-  ConvTranspose: r => {
-    const c = convTranspose(r);
-    return { ...c, inputs: c.inputs.map(o => o && { ...o, smooth: false }) };
-  },
+  ConvTranspose: convTranspose,
   MaxPool: pool('MaxPool'),
   AveragePool: pool('AveragePool'),
   GlobalAveragePool: globalPool('GlobalAveragePool'),
@@ -376,6 +472,7 @@ export const cases: Readonly<Record<string, (r: Random) => Case>> = {
   BatchNormalization: norm('BatchNormalization'),
   InstanceNormalization: norm('InstanceNormalization'),
   'edge:BatchNormTrain': norm('BatchNormTrain', 'edge'),
+  'edge:DropoutTrain': dropoutTrain,
   LRN: lrn,
   Relu: unary('Relu'),
   LeakyRelu: unary('LeakyRelu', -2, 2, [0], { alpha: float(0.125) }),
@@ -383,6 +480,8 @@ export const cases: Readonly<Record<string, (r: Random) => Case>> = {
   Sigmoid: unary('Sigmoid', -6, 6),
   HardSigmoid: unary('HardSigmoid', -5, 5, [-2.5, 2.5]),
   HardSwish: unary('HardSwish', -5, 5, [-3, 3]),
+  Mish: r => ({ ...unary('Mish', -4, 4)(r), opset: 18 }),
+  Swish: r => ({ ...unary('Swish', -4, 4, [0], { alpha: float(r.pick([1, 0.5, 1.5])) })(r), opset: 24 }),
   Softplus: unary('Softplus'),
   Softsign: unary('Softsign'),
   Tanh: unary('Tanh'),
@@ -413,7 +512,8 @@ export const cases: Readonly<Record<string, (r: Random) => Case>> = {
   },
   Clip: r => {
     const c = unary('Clip', -2, 2, [-1, 0.5])(r);
-    return { ...c, inputs: [...c.inputs, floats([-1], []), floats([0.5], [])] };
+    const bound = (value: number): Operand => (r.next() < 0.5 ? floats([value], []) : { dataType: 'float32', dims: [], data: [value], smooth: true });
+    return { ...c, inputs: [...c.inputs, bound(-1), bound(0.5)] };
   },
   PRelu: prelu,
   Softmax: soft('Softmax'),
@@ -423,8 +523,8 @@ export const cases: Readonly<Record<string, (r: Random) => Case>> = {
   Mul: binary('Mul'),
   Div: binary('Div', 0.5, 2),
   Pow: binary('Pow', 0.5, 2),
-  Max: several('Max'),
-  Min: several('Min'),
+  Max: r => perhapsTied(r, several('Max')(r)),
+  Min: r => perhapsTied(r, several('Min')(r)),
   Sum: several('Sum'),
   Mean: several('Mean'),
   Equal: compare('Equal'),
@@ -453,11 +553,15 @@ export const cases: Readonly<Record<string, (r: Random) => Case>> = {
   Slice: slice,
   Pad: pad,
   Gather: gather,
+  GatherElements: elements('GatherElements'),
+  ScatterElements: elements('ScatterElements'),
+  GridSample: gridSample,
   Resize: resize,
+  Upsample: upsample,
   ReduceSum: reduction('ReduceSum'),
   ReduceMean: reduction('ReduceMean'),
-  ReduceMax: reduction('ReduceMax'),
-  ReduceMin: reduction('ReduceMin'),
+  ReduceMax: r => perhapsTied(r, reduction('ReduceMax')(r)),
+  ReduceMin: r => perhapsTied(r, reduction('ReduceMin')(r)),
   ReduceProd: reduction('ReduceProd', 0.5),
   ReduceL1: reduction('ReduceL1'),
   ReduceL2: reduction('ReduceL2'),
@@ -469,7 +573,10 @@ export const cases: Readonly<Record<string, (r: Random) => Case>> = {
   DequantizeLinear: quantize('DequantizeLinear'),
   Shape: r => ({ type: 'Shape', inputs: [{ ...spread(r, shape(r)), smooth: false }] }),
   Size: r => ({ type: 'Size', inputs: [{ ...spread(r, shape(r)), smooth: false }] }),
-  Cast: r => ({ type: 'Cast', attributes: { to: int(r.pick([1, 6, 7, 9])) }, inputs: [{ ...spread(r, shape(r), -9, 9), smooth: false }] }),
+  Cast: r => {
+    const to = r.pick([1, 1, 6, 7, 9]);
+    return { type: 'Cast', attributes: { to: int(to) }, inputs: [{ ...spread(r, shape(r), -9, 9), smooth: to === 1 }] };
+  },
   CumSum: r => ({
     type: 'CumSum',
     attributes: { reverse: int(r.int(0, 1)), exclusive: int(r.int(0, 1)) },

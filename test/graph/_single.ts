@@ -1,4 +1,4 @@
-import { Builder } from '../../src/graph/builder.ts';
+import { Builder, defaultOpset } from '../../src/graph/builder.ts';
 import type { DataType, F64Tensor, Graph, Tensor } from '../../src/graph/ir.ts';
 import { fromF64 } from '../../src/graph/numbers.ts';
 import { inferShapes } from '../../src/graph/shapes.ts';
@@ -14,7 +14,7 @@ export interface Single {
 
 /** A graph of one node around a case; what is no constant becomes an input. */
 export function single(c: Case): Single {
-  const builder = new Builder('single');
+  const builder = new Builder('single', { '': c.opset ?? defaultOpset });
   const feeds = new Map<string, F64Tensor>();
   const smooth: string[] = [];
   const names = c.inputs.map((operand, k) => {

@@ -55,7 +55,10 @@ export function words(builder: Builder) {
     sub: (a: string, b: string, output?: string) => op('Sub', [a, b], {}, output),
     mul: (a: string, b: string, output?: string) => op('Mul', [a, b], {}, output),
     sum: (x: string, axes: readonly number[], output?: string) => op('ReduceSum', [x, builder.indices(axes)], { keepdims: int(0) }, output),
-    mean: (x: string, axes: readonly number[], output?: string) => op('ReduceMean', [x], { axes: ints(axes), keepdims: int(0) }, output),
+    mean: (x: string, axes: readonly number[], output?: string) =>
+      (builder.opsets[''] ?? 0) < 18
+        ? op('ReduceMean', [x], { axes: ints(axes), keepdims: int(0) }, output)
+        : op('ReduceMean', [x, builder.indices(axes)], { keepdims: int(0) }, output),
     /** 1/sqrt(v + epsilon). */
     inverseDeviation: (variance: string, epsilon: number) => op('Reciprocal', [op('Sqrt', [op('Add', [variance, builder.constant(epsilon)])])]),
     /** 1 where y > 0, else 0, in one cheap pass (Greater + Cast or Where take four times as long in onnxruntime). */

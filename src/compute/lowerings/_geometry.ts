@@ -1,50 +1,48 @@
-import { EdgeError } from '../../core/errors.ts';
 import { intOf, intsOf, type Node, textOf } from '../../graph/ir.ts';
 
-/** A window sliding over two spatial axes, everything resolved to numbers. Each array is [vertical, horizontal]. */
-export interface Geometry {
-  readonly input: readonly [number, number];
-  readonly output: readonly [number, number];
-  readonly kernel: readonly [number, number];
-  readonly strides: readonly [number, number];
-  readonly dilations: readonly [number, number];
-  readonly begin: readonly [number, number];
-  readonly end: readonly [number, number];
+/** A window sliding over spatial axes, everything resolved to numbers; each array has one entry per axis. */
+export interface Span {
+  readonly input: readonly number[];
+  readonly output: readonly number[];
+  readonly kernel: readonly number[];
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  readonly begin: readonly number[];
+  readonly end: readonly number[];
   readonly group: number;
 }
-
-const pair = (values: readonly number[] | undefined, fallback: number): [number, number] => [values?.[0] ?? fallback, values?.[1] ?? fallback];
-
-/** Reads the window of a Conv or pool node (and of their gradients) over x of `input` size, resolving auto_pad. Throws `operator-unsupported` unless 2-D. */
-export function geometryOf(node: Node, input: readonly number[], output: readonly number[], kernel: readonly number[]): Geometry {
-  if (input.length !== 4 || kernel.length !== 2) {
-    throw new EdgeError('operator-unsupported', `The node ${node.name} (${node.type}) slides over ${kernel.length} axes; training knows two.`, {
-      hint: 'Freeze the network below this node: its gradient is then not needed.',
-      where: { path: node.name },
-    });
-  }
-  const size = pair(input.slice(2), 1);
-  const out = pair(output.slice(2), 1);
-  const k = pair(kernel, 1);
-  const strides = pair(intsOf(node, 'strides'), 1);
-  const dilations = pair(intsOf(node, 'dilations'), 1);
-  const pads = intsOf(node, 'pads') ?? [0, 0, 0, 0];
-  const auto = textOf(node, 'auto_pad', 'NOTSET');
-  const begin: [number, number] = [pads[0] ?? 0, pads[1] ?? 0];
-  const end: [number, number] = [pads[2] ?? 0, pads[3] ?? 0];
-  if (auto === 'SAME_UPPER' || auto === 'SAME_LOWER') {
-    for (const axis of [0, 1] as const) {
-      const total = Math.max(0, (out[axis] - 1) * strides[axis] + dilations[axis] * (k[axis] - 1) + 1 - size[axis]);
-      const small = total >> 1;
-      begin[axis] = auto === 'SAME_UPPER' ? small : total - small;
-      end[axis] = total - begin[axis];
-    }
-  } else if (auto === 'VALID') {
-    begin.fill(0);
-    end.fill(0);
-  }
-  return { input: size, output: out, kernel: k, strides, dilations, begin, end, group: intOf(node, 'group', 1) };
+type Pair = readonly [number, number];
+/** A window over two spatial axes: [vertical, horizontal]. */
+export interface Geometry extends Span {
+  readonly input: Pair;
+  readonly output: Pair;
+  readonly kernel: Pair;
+  readonly strides: Pair;
+  readonly dilations: Pair;
+  readonly begin: Pair;
+  readonly end: Pair;
 }
+
+/** Reads the window of a Conv or pool node (and of their gradients) from x of shape `input` to y of shape `output`, resolving auto_pad. */
+export function spanOf(node: Node, input: readonly number[], output: readonly number[], kernel: readonly number[]): Span {
+  const [size, out] = [input.slice(2), output.slice(2)];
+  const one = size.map(() => 1);
+  const strides = intsOf(node, 'strides') ?? one;
+  const dilations = intsOf(node, 'dilations') ?? one;
+  const auto = textOf(node, 'auto_pad', 'NOTSET');
+  const pads = (auto === 'VALID' ? undefined : intsOf(node, 'pads')) ?? [...one, ...one].fill(0);
+  const same = auto === 'SAME_UPPER' || auto === 'SAME_LOWER';
+  const padding = size.map((length, axis): Pair => {
+    if (!same) return [pads[axis] ?? 0, pads[axis + size.length] ?? 0];
+    const [o = 1, s = 1, d = 1, k = 1] = [out[axis], strides[axis], dilations[axis], kernel[axis]];
+    const total = Math.max(0, (o - 1) * s + d * (k - 1) + 1 - length);
+    const small = total >> 1;
+    return auto === 'SAME_UPPER' ? [small, total - small] : [total - small, small];
+  });
+  return { input: size, output: out, kernel, strides, dilations, begin: padding.map(p => p[0]), end: padding.map(p => p[1]), group: intOf(node, 'group', 1) };
+}
+/** The same over two spatial axes; the caller has seen that there are two. */
+export const geometryOf = (...of: Parameters<typeof spanOf>): Geometry => spanOf(...of) as Geometry;
 
 /** One phase of a strided transposed window along one axis: the inputs congruent to `phase`. Output element a reads window positions a + offset … */
 export interface Phase {

@@ -26,11 +26,13 @@ export function globalAveragePool(node: Node, places: Places): void {
 const gradGeometry = (node: Node, places: Places): Geometry =>
   geometryOf(node, places.dims(node.inputs[1] ?? ''), places.dims(node.inputs[0] ?? ''), intsOf(node, 'kernel_shape') ?? []);
 
+/** Tap by tap pays for small windows; the pyramids of detectors and global pools have hundreds of taps. */
+const mostTaps = 25;
 export function maxPoolGradFits(node: Node, places: Places): boolean {
   const [, x = ''] = node.inputs;
   if (!places.isBlocked(x) || places.dims(x).length !== 4) return false;
   const g = gradGeometry(node, places);
-  return g.dilations[0] === 1 && g.dilations[1] === 1 && ([0, 1] as const).every(axis => g.input[axis] % g.strides[axis] === 0);
+  return g.kernel[0] * g.kernel[1] <= mostTaps && g.dilations[0] === 1 && g.dilations[1] === 1 && ([0, 1] as const).every(axis => g.input[axis] % g.strides[axis] === 0);
 }
 
 /**

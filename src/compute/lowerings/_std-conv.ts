@@ -1,25 +1,28 @@
-import { int, ints, intsOf, type Node } from '../../graph/ir.ts';
+import { type Attributes, int, ints, intsOf, type Node, sizeOf } from '../../graph/ir.ts';
 import { dimsOf, type EmitContext, words } from './_emit.ts';
-import { type Geometry, geometryOf } from './_geometry.ts';
+import { type Geometry, type Span, spanOf } from './_geometry.ts';
 
 /** Dilation-aware reach of a kernel beyond its first tap. */
-const reach = (g: Geometry, axis: 0 | 1): number => g.dilations[axis] * (g.kernel[axis] - 1);
+const reach = (g: Span, axis: number): number => (g.dilations[axis] ?? 1) * ((g.kernel[axis] ?? 1) - 1);
 /**
  * End padding with which a window of h output positions (dilated by the stride) lands exactly on the kernel's taps; negative where the forward
  * window left input unused.
  */
-const exactEnd = (g: Geometry, axis: 0 | 1): number => reach(g, axis) + (g.output[axis] - 1) * g.strides[axis] + 1 - g.input[axis] - g.begin[axis];
+const exactEnd = (g: Span, axis: number): number => {
+  const [input = 1, output = 1, stride = 1, begin = 0] = [g.input[axis], g.output[axis], g.strides[axis], g.begin[axis]];
+  return reach(g, axis) + (output - 1) * stride + 1 - input - begin;
+};
 
 /** dX of a convolution: for stride 1 a convolution of dY with the weights flipped and their channels exchanged, else a transposed convolution. */
 export function convGradInput(node: Node, { builder, types }: EmitContext): void {
   const [dY = '', w = ''] = node.inputs;
   const inputShape = intsOf(node, 'input_shape') ?? [];
   const weight = dimsOf(types, w);
-  const g = geometryOf(node, inputShape, dimsOf(types, dY), weight.slice(2));
+  const g = spanOf(node, inputShape, dimsOf(types, dY), weight.slice(2));
   const { op } = words(builder);
-  const begin = [reach(g, 0) - g.begin[0], reach(g, 1) - g.begin[1]];
-  const end = [g.input[0] - 1 + g.begin[0] - (g.output[0] - 1), g.input[1] - 1 + g.begin[1] - (g.output[1] - 1)];
-  const plain = g.strides[0] === 1 && g.strides[1] === 1 && Math.min(...begin, ...end) >= 0;
+  const begin = g.begin.map((pad, axis) => reach(g, axis) - pad);
+  const end = g.begin.map((pad, axis) => (g.input[axis] ?? 1) - 1 + pad - ((g.output[axis] ?? 1) - 1));
+  const plain = g.strides.every(stride => stride === 1) && Math.min(...begin, ...end) >= 0;
   if (plain) {
     op(
       'Conv',
@@ -29,28 +32,29 @@ export function convGradInput(node: Node, { builder, types }: EmitContext): void
     );
     return;
   }
-  // The transposed convolution yields (h−1)·s + reach + 1 − begin − cut; `cut` absorbs windows that overhang, output_padding what no window reached.
-  const spare = ([0, 1] as const).map(axis => -exactEnd(g, axis));
-  op(
-    'ConvTranspose',
-    [dY, w],
-    {
-      kernel_shape: ints(g.kernel),
-      strides: ints(g.strides),
-      dilations: ints(g.dilations),
-      group: int(g.group),
-      pads: ints([...g.begin, ...spare.map(s => Math.max(0, -s))]),
-      output_padding: ints(spare.map(s => Math.max(0, s))),
-    },
-    node.outputs[0],
-  );
+  op('ConvTranspose', [dY, w], { ...transposedWindow(g), group: int(g.group) }, node.outputs[0]);
 }
 
-/** W [O, I/g, kh, kw] → [I, O/g, kh, kw] with both spatial axes reversed. */
+/**
+ * The transposed convolution that leads from a window's outputs back to its inputs. It yields (h−1)·s + reach + 1 − begin − cut per axis; `cut` absorbs
+ * windows that overhang, output_padding what no window reached.
+ */
+export function transposedWindow(g: Span): Attributes {
+  const spare = g.input.map((_, axis) => -exactEnd(g, axis));
+  return {
+    kernel_shape: ints(g.kernel),
+    strides: ints(g.strides),
+    dilations: ints(g.dilations),
+    pads: ints([...g.begin, ...spare.map(s => Math.max(0, -s))]),
+    output_padding: ints(spare.map(s => Math.max(0, s))),
+  };
+}
+
+/** W [O, I/g, …kernel] → [I, O/g, …kernel] with all spatial axes reversed. */
 function flipped(builder: EmitContext['builder'], w: string, dims: readonly number[], group: number): string {
   const { reshape, gather, transpose } = words(builder);
-  const [o = 1, i = 1, kh = 1, kw = 1] = dims;
-  const taps = kh * kw;
+  const [o = 1, i = 1, ...kernel] = dims;
+  const taps = sizeOf(kernel);
   let value = reshape(w, [group, o / group, i, taps]);
   if (taps > 1) {
     value = gather(
@@ -59,7 +63,7 @@ function flipped(builder: EmitContext['builder'], w: string, dims: readonly numb
       3,
     );
   }
-  return reshape(transpose(value, [0, 2, 1, 3]), [group * i, o / group, kh, kw]);
+  return reshape(transpose(value, [0, 2, 1, 3]), [group * i, o / group, ...kernel]);
 }
 
 /**
@@ -71,33 +75,39 @@ export function convGradWeight(node: Node, { builder, types }: EmitContext): voi
   const xDims = dimsOf(types, x);
   const dyDims = dimsOf(types, dY);
   const weight = intsOf(node, 'weight_shape') ?? [];
-  const g = geometryOf(node, xDims, dyDims, weight.slice(2));
+  const g = spanOf(node, xDims, dyDims, weight.slice(2));
   const { slice } = words(builder);
-  const ends = [exactEnd(g, 0), exactEnd(g, 1)] as const;
+  const spatial = g.input.map((_, axis) => axis + 2);
+  const ends = g.input.map((_, axis) => exactEnd(g, axis));
   // Convolutions take no negative padding: cut what the forward pass never read.
-  const used = [g.input[0] + Math.min(0, ends[0]), g.input[1] + Math.min(0, ends[1])] as const;
-  const source = used[0] < g.input[0] || used[1] < g.input[1] ? slice(x, [0, 0], used, [2, 3]) : x;
-  const task: WeightTask = { builder, x: source, dY, n: xDims[0] ?? 1, inputs: xDims[1] ?? 1, outputs: dyDims[1] ?? 1, g, used, end: [Math.max(0, ends[0]), Math.max(0, ends[1])] };
+  const used = g.input.map((size, axis) => size + Math.min(0, ends[axis] ?? 0));
+  const source = Math.min(...ends) < 0 ? slice(x, [...spatial].fill(0), used, spatial) : x;
+  const task: WeightTask<Span> = { builder, x: source, dY, n: xDims[0] ?? 1, inputs: xDims[1] ?? 1, outputs: dyDims[1] ?? 1, g, used, end: ends.map(end => Math.max(0, end)) };
   const out = node.outputs[0];
-  if (g.group > 1) grouped(task, out);
-  else if (task.inputs < 16) fewChannels(task, out);
-  else if (g.kernel[0] * g.kernel[1] === 1 && g.strides[0] * g.strides[1] === 1 && g.begin[0] + g.begin[1] + task.end[0] + task.end[1] === 0) pointwise(task, out);
+  if (g.group > 1 || spatial.length !== 2) grouped(task, out);
+  else overTwoAxes(task as WeightTask<Geometry>, out);
+}
+function overTwoAxes(task: WeightTask<Geometry>, out: string | undefined): void {
+  const { g } = task;
+  const unpadded = g.begin[0] + g.begin[1] + task.end[0] + task.end[1] === 0;
+  if (task.inputs < 16) fewChannels(task, out);
+  else if (g.kernel[0] * g.kernel[1] === 1 && g.strides[0] * g.strides[1] === 1 && unpadded) pointwise(task, out);
   else volume(task, out);
 }
 
-interface WeightTask {
+interface WeightTask<G extends Span> {
   readonly builder: EmitContext['builder'];
   readonly x: string;
   readonly dY: string;
   readonly n: number;
   readonly inputs: number;
   readonly outputs: number;
-  readonly g: Geometry;
-  readonly used: readonly [number, number];
-  readonly end: readonly [number, number];
+  readonly g: G;
+  readonly used: G['input'];
+  readonly end: G['end'];
 }
 
-function volume({ builder, x, dY, n, inputs, outputs, g, used, end }: WeightTask, out: string | undefined): void {
+function volume({ builder, x, dY, n, inputs, outputs, g, used, end }: WeightTask<Geometry>, out: string | undefined): void {
   const { op, reshape, transpose } = words(builder);
   const images = reshape(transpose(x, [0, 2, 3, 1]), [1, n, used[0], used[1], inputs]);
   const kernel = reshape(transpose(dY, [1, 0, 2, 3]), [outputs, n, g.output[0], g.output[1], 1]);
@@ -110,7 +120,7 @@ function volume({ builder, x, dY, n, inputs, outputs, g, used, end }: WeightTask
   reshape(transpose(reshape(taps, [outputs, g.kernel[0] * g.kernel[1], inputs]), [0, 2, 1]), [outputs, inputs, ...g.kernel], out);
 }
 
-function fewChannels({ builder, x, dY, n, inputs, outputs, g, used, end }: WeightTask, out: string | undefined): void {
+function fewChannels({ builder, x, dY, n, inputs, outputs, g, used, end }: WeightTask<Geometry>, out: string | undefined): void {
   const { op, reshape, transpose } = words(builder);
   const images = reshape(x, [1, n, inputs, used[0], used[1]]);
   const kernel = reshape(transpose(dY, [1, 0, 2, 3]), [outputs, n, 1, g.output[0], g.output[1]]);
@@ -123,7 +133,7 @@ function fewChannels({ builder, x, dY, n, inputs, outputs, g, used, end }: Weigh
   reshape(taps, [outputs, inputs, ...g.kernel], out);
 }
 
-function pointwise({ builder, x, dY, n, inputs, outputs, g }: WeightTask, out: string | undefined): void {
+function pointwise({ builder, x, dY, n, inputs, outputs, g }: WeightTask<Geometry>, out: string | undefined): void {
   const { op, reshape, transpose } = words(builder);
   const cells = n * g.output[0] * g.output[1];
   const left = reshape(transpose(dY, [1, 0, 2, 3]), [outputs, cells]);
@@ -132,11 +142,12 @@ function pointwise({ builder, x, dY, n, inputs, outputs, g }: WeightTask, out: s
 }
 
 /** Each group is a convolution of its own: the group's input channels become the batch, the images its channels. */
-function grouped({ builder, x, dY, n, inputs, outputs, g, used, end }: WeightTask, out: string | undefined): void {
+function grouped({ builder, x, dY, n, inputs, outputs, g, used, end }: WeightTask<Span>, out: string | undefined): void {
   const { op, reshape, transpose } = words(builder);
   const each = inputs / g.group;
-  const images = reshape(transpose(reshape(x, [n, g.group, each, used[0], used[1]]), [2, 1, 0, 3, 4]), [each, g.group * n, used[0], used[1]]);
-  const kernel = transpose(dY, [1, 0, 2, 3]);
+  const spatial = used.map((_, axis) => axis + 2);
+  const images = reshape(transpose(reshape(x, [n, g.group, each, ...used]), [2, 1, 0, ...spatial.map(axis => axis + 1)]), [each, g.group * n, ...used]);
+  const kernel = transpose(dY, [1, 0, ...spatial]);
   const taps = op('Conv', [images, kernel], {
     kernel_shape: ints(g.output),
     dilations: ints(g.strides),
@@ -145,5 +156,5 @@ function grouped({ builder, x, dY, n, inputs, outputs, g, used, end }: WeightTas
     group: int(g.group),
   });
   if (each === 1) reshape(taps, [outputs, 1, ...g.kernel], out);
-  else transpose(taps, [1, 0, 2, 3], out);
+  else transpose(taps, [1, 0, ...spatial], out);
 }

@@ -1,6 +1,7 @@
-import { type Attributes, float, floatOf, int, ints, intsOf, type Node, sizeOf } from '../../graph/ir.ts';
+import { type Attributes, float, floatOf, int, intsOf, type Node, sizeOf } from '../../graph/ir.ts';
 import { dimsOf, type EmitContext, unique, words } from './_emit.ts';
-import { geometryOf } from './_geometry.ts';
+import { type Span, spanOf } from './_geometry.ts';
+import { transposedWindow } from './_std-conv.ts';
 
 /** Axes of a batch norm's statistics: all but the channels. */
 const statisticsAxes = (rank: number): number[] => Array.from({ length: rank }, (_, axis) => axis).filter(axis => axis !== 1);
@@ -66,32 +67,22 @@ export function maxPoolGrad(node: Node, { builder, types }: EmitContext): void {
 export function averagePoolGrad(node: Node, { builder, types }: EmitContext): void {
   const [dY = ''] = node.inputs;
   const shape = intsOf(node, 'input_shape') ?? [];
-  const g = geometryOf(node, shape, dimsOf(types, dY), intsOf(node, 'kernel_shape') ?? []);
+  const g = spanOf(node, shape, dimsOf(types, dY), intsOf(node, 'kernel_shape') ?? []);
   const channels = shape[1] ?? 1;
-  const includesPads = node.attributes.count_include_pad?.value === 1;
-  const counts = ([0, 1] as const).map(axis =>
-    Array.from({ length: g.output[axis] }, (_, window) => {
-      const from = window * g.strides[axis] - g.begin[axis];
-      const last = includesPads ? g.input[axis] + g.end[axis] : g.input[axis];
-      const first = includesPads ? -g.begin[axis] : 0;
-      return Math.min(from + g.kernel[axis], last) - Math.max(from, first);
-    }),
-  );
-  const shares = (counts[0] ?? []).flatMap(v => (counts[1] ?? []).map(h => 1 / (v * h)));
+  const counts = g.input.map((_, axis) => countsAlong(g, axis, node.attributes.count_include_pad?.value === 1));
+  const shares = counts.reduce((all, along) => all.flatMap(share => along.map(count => share / count)), [1]);
   const { op, mul } = words(builder);
-  const spare = ([0, 1] as const).map(axis => g.input[axis] - ((g.output[axis] - 1) * g.strides[axis] + g.kernel[axis] - g.begin[axis]));
-  op(
-    'ConvTranspose',
-    [mul(dY, builder.constant(shares, [1, 1, ...g.output])), builder.constant(new Float32Array(channels * g.kernel[0] * g.kernel[1]).fill(1), [channels, 1, ...g.kernel])],
-    {
-      kernel_shape: ints(g.kernel),
-      strides: ints(g.strides),
-      group: int(channels),
-      pads: ints([...g.begin, ...spare.map(s => Math.max(0, -s))]),
-      output_padding: ints(spare.map(s => Math.max(0, s))),
-    },
-    node.outputs[0],
-  );
+  const ones = builder.constant(new Float32Array(channels * sizeOf(g.kernel)).fill(1), [channels, 1, ...g.kernel]);
+  op('ConvTranspose', [mul(dY, builder.constant(shares, [1, 1, ...g.output])), ones], { ...transposedWindow(g), group: int(channels) }, node.outputs[0]);
+}
+/** How many taps of each window along an axis count: those over the input, or over its padding too, but not what ceil_mode reaches beyond. */
+function countsAlong(g: Span, axis: number, includesPads: boolean): number[] {
+  const [input = 1, kernel = 1, stride = 1, dilation = 1, begin = 0, end = 0] = [g.input[axis], g.kernel[axis], g.strides[axis], g.dilations[axis], g.begin[axis], g.end[axis]];
+  const [first, last] = includesPads ? [-begin, input + end] : [0, input];
+  return Array.from({ length: g.output[axis] ?? 1 }, (_, window) => {
+    const places = Array.from({ length: kernel }, (_, tap) => window * stride - begin + tap * dilation);
+    return Math.max(1, places.filter(place => place >= first && place < last).length);
+  });
 }
 
 /** dY where Y > 0. */

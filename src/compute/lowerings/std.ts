@@ -4,6 +4,7 @@ import { inferShapes } from '../../graph/shapes.ts';
 import type { Lowered } from '../lowering.ts';
 import { type EmitContext, type Rule, widenedOperands, words } from './_emit.ts';
 import { convGradInput, convGradWeight } from './_std-conv.ts';
+import { dropoutTrain } from './_std-dropout.ts';
 import { averagePoolGrad, batchNormGrad, batchNormTrain, maxPoolGrad, reluGrad } from './_std-rest.ts';
 
 /** The table: internal operators as standard ONNX, opset 17. */
@@ -15,6 +16,7 @@ const rules: readonly Rule[] = [
   { domain: 'edge', type: 'MaxPoolGrad', emit: maxPoolGrad },
   { domain: 'edge', type: 'AveragePoolGrad', emit: averagePoolGrad },
   { domain: 'edge', type: 'ReluGrad', emit: reluGrad },
+  { domain: 'edge', type: 'DropoutTrain', emit: dropoutTrain },
 ];
 
 /** The portable rule for a node, or undefined where the node already is portable. */

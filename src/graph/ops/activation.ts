@@ -6,6 +6,7 @@ import { around, mapBroadcast, mapUnary } from './_array.ts';
 import { asMask, axisOf, dimsAt, reduceTo, row, sameAxes, scaled, tie, typeAt, valueAt } from './_row.ts';
 
 interface Unary<A> {
+  readonly opsets?: readonly [number, number];
   readonly attributes?: z.ZodType<A>;
   f(value: number, attributes: A): number;
   /** dX from dY, or undefined where the derivative is zero everywhere. */
@@ -17,6 +18,7 @@ const unary = <A = Record<string, never>>(type: string, own: Unary<A>): Operator
   const rule = own.gradient;
   return row<A>({
     type,
+    ...(own.opsets ? { opsets: own.opsets } : {}),
     ...(own.attributes ? { attributes: own.attributes } : {}),
     shape: bound => [typeAt(bound, 0)],
     reference: (bound, inputs) => [mapUnary(valueAt(bound, inputs, 0), v => own.f(v, bound.attributes))],
@@ -51,6 +53,7 @@ export function erf(x: number): number {
   return Math.sign(x) * (1 - Math.exp(-a * a) / (Math.sqrt(Math.PI) * (a + fraction)));
 }
 const sigmoid = (v: number): number => (v >= 0 ? 1 / (1 + Math.exp(-v)) : Math.exp(v) / (1 + Math.exp(v)));
+const softplus = (v: number): number => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v)));
 const alphaOf = (fallback: number) => z.object({ alpha: z.number().default(fallback) });
 const hardSigmoidAttributes = z.object({ alpha: z.number().default(0.2), beta: z.number().default(0.5) });
 const mul = (b: Builder, ...values: readonly string[]): string => values.reduce((left, right) => b.op('Mul', [left, right]));
@@ -88,7 +91,26 @@ const unaries: readonly Operator[] = [
       return mul(b, dy, where(b, b.op('Less', [x, b.constant(-3)]), b.constant(0), above));
     },
   }),
-  unary('Softplus', { f: v => Math.max(v, 0) + Math.log1p(Math.exp(-Math.abs(v))), gradient: ({ b, dy, x }) => mul(b, dy, b.op('Sigmoid', [x])) }),
+  unary('Mish', {
+    opsets: [18, 99],
+    f: v => v * Math.tanh(softplus(v)),
+    gradient: ({ b, dy, x }) => {
+      const t = b.op('Tanh', [b.op('Softplus', [x])]);
+      const slope = mul(b, x, b.op('Sigmoid', [x]), b.op('Sub', [b.constant(1), mul(b, t, t)]));
+      return mul(b, dy, b.op('Add', [t, slope]));
+    },
+  }),
+  unary<{ alpha: number }>('Swish', {
+    opsets: [24, 99],
+    attributes: alphaOf(1),
+    f: (v, { alpha }) => v * sigmoid(alpha * v),
+    gradient: ({ b, dy, x, bound }) => {
+      const inner = scaled(b, x, bound.attributes.alpha);
+      const s = b.op('Sigmoid', [inner]);
+      return mul(b, dy, s, b.op('Add', [b.constant(1), mul(b, inner, b.op('Sub', [b.constant(1), s]))]));
+    },
+  }),
+  unary('Softplus', { f: softplus, gradient: ({ b, dy, x }) => mul(b, dy, b.op('Sigmoid', [x])) }),
   unary('Softsign', {
     f: v => v / (1 + Math.abs(v)),
     gradient: ({ b, dy, x }) => {
@@ -130,7 +152,7 @@ const clip = row<z.infer<typeof clipAttributes>>({
     const high = inputs[2]?.data[0] ?? bound.attributes.max ?? Number.POSITIVE_INFINITY;
     return [mapUnary(valueAt(bound, inputs, 0), v => Math.min(high, Math.max(low, v)))];
   },
-  gradient: ({ bound, builder: b, outputGradients }) => {
+  gradient: ({ bound, builder: b, outputGradients, wanted }) => {
     const dy = outputGradients[0];
     if (dy === undefined) return [];
     const [x, lowInput, highInput] = bound.node.inputs;
@@ -140,7 +162,10 @@ const clip = row<z.infer<typeof clipAttributes>>({
     const above = low === undefined ? undefined : b.op('Greater', [x as string, low]);
     const below = high === undefined ? undefined : b.op('Less', [x as string, high]);
     const inside = above === undefined ? below : below === undefined ? above : b.op('And', [above, below]);
-    return [inside === undefined ? dy : mul(b, dy, asMask(b, inside))];
+    /** A learnt bound gets what it holds back. */
+    const held = (k: number, type: string) =>
+      wanted[k] ? reduceTo(b, mul(b, dy, asMask(b, b.op(type, [x as string, bound.node.inputs[k] as string]))), dimsAt(bound, 0), dimsAt(bound, k)) : undefined;
+    return [inside === undefined ? dy : mul(b, dy, asMask(b, inside)), held(1, 'Less'), held(2, 'Greater')];
   },
   ties: bound => sameAxes(dimsAt(bound, 0).length),
   quantize: passes,

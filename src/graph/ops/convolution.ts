@@ -161,7 +161,7 @@ function transposed(bound: Bound<TransposeAttributes>, x: readonly Dim[], w: rea
     const extent = ((kernel[axis] as number) - 1) * (dilations?.[axis] ?? 1) + 1;
     if (typeof size !== 'number') throw wrong(bound, `needs a known size, not ${size}`);
     const full = stride * (size - 1) + (extra?.[axis] ?? 0) + extent;
-    const target = wanted?.[axis - spatial.length + wanted.length] ?? (auto.startsWith('SAME') ? size * stride : undefined);
+    const target = wanted?.[axis - spatial.length + wanted.length] ?? (auto.startsWith('SAME') ? Math.min(full, size * stride) : undefined);
     if (target !== undefined) {
       const total = Math.max(0, full - target);
       const less = Math.floor(total / 2);
@@ -174,6 +174,19 @@ function transposed(bound: Bound<TransposeAttributes>, x: readonly Dim[], w: rea
     return full - (begins[axis] as number) - (ends[axis] as number);
   });
   return { dims: [n, perGroup * group, ...out], pads: [...begins, ...ends] };
+}
+/** The convolution from Y to X, over no more of Y than its windows read. */
+function backwards(bound: Bound<TransposeAttributes>, x: readonly number[], w: readonly number[]): Geometry {
+  const { dims, pads } = transposed(bound, x, w);
+  const out = x.slice(2);
+  const one = out.map(() => 1);
+  const { group, strides = one, dilations = one } = bound.attributes;
+  const kernel = w.slice(2);
+  const begins = pads.slice(0, out.length);
+  const reach = out.map((size, axis) => (size - 1) * (strides[axis] as number) + ((kernel[axis] as number) - 1) * (dilations[axis] as number) + 1 - (begins[axis] as number));
+  const spatial = reach.map((end, axis) => Math.min(end, dims[axis + 2] as number));
+  const ends = reach.map((end, axis) => end - (spatial[axis] as number));
+  return { kernel, strides, dilations, pads: [...begins, ...ends], out, n: x[0] as number, group, inChannels: dims[1] as number, outChannels: x[1] as number, spatial };
 }
 const convTranspose = row<TransposeAttributes>({
   type: 'ConvTranspose',
@@ -211,6 +224,23 @@ const convTranspose = row<TransposeAttributes>({
       }
     });
     return [{ dims: concrete, data: y }];
+  },
+  gradient: ({ bound, builder, outputs, outputGradients, wanted }) => {
+    const given = outputGradients[0];
+    if (given === undefined) return [];
+    const [x, w] = bound.node.inputs as [string, string];
+    const [size, weight, from] = [bound.inputs[0], bound.inputs[1], outputs[0]].map(type => staticDims(bound, type)) as [readonly number[], readonly number[], readonly number[]];
+    const g = backwards(bound, size, weight);
+    const spatial = g.spatial.map((_, axis) => axis + 2);
+    const [read, axes] = [builder.indices(g.spatial as number[]), builder.indices(spatial)];
+    // What output_padding added behind the last window comes from no input.
+    const dy = g.spatial.every((dim, axis) => dim === from[axis + 2]) ? given : builder.op('Slice', [given, builder.indices(spatial.map(() => 0)), read, axes]);
+    const common = explicitAttributes(g, { group: int(g.group) });
+    return [
+      wanted[0] ? builder.op('Conv', [dy, w], common) : undefined,
+      wanted[1] ? builder.op('ConvGradWeight', [dy, x], { ...common, weight_shape: ints(weight) }, { domain: 'edge' }) : undefined,
+      wanted[2] ? builder.op('ReduceSum', [given, builder.indices([0, ...spatial])], { keepdims: int(0) }) : undefined,
+    ];
   },
   ties: bound =>
     bound.attributes.group === 1

@@ -82,8 +82,11 @@ function partial(bound: Bound<unknown>, f: (a: Dim, b: Dim) => Dim | undefined):
 }
 
 const join = { kind: 'join' } as const;
-/** dY where this operand is the extreme one. Equal operands each get it: at a tie no derivative exists. */
-const extreme: Parts = ({ b, dy, inputs, y }, k) => b.op('Mul', [dy, asMask(b, b.op('Equal', [inputs[k] as string, y]))]);
+/** dY where this operand is the extreme one; equal ones share it. */
+const extreme: Parts = ({ b, dy, inputs, y }, k) => {
+  const masks = inputs.map(input => asMask(b, b.op('Equal', [input, y])));
+  return b.op('Mul', [dy, b.op('Div', [masks[k] as string, b.op('Sum', masks)])]);
+};
 const sub = (a: Dim, b: Dim): Dim | undefined => (typeof a === 'number' && typeof b === 'number' ? a - b : b === 0 ? a : `(${a}-${b})`);
 const quotient = (a: Dim, b: Dim): Dim | undefined => (b === 1 ? a : typeof a === 'number' && typeof b === 'number' ? (b === 0 ? undefined : Math.trunc(a / b)) : `(${a}/${b})`);
 

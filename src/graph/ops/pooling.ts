@@ -198,6 +198,14 @@ const globalAveragePool = globalPool(
     },
   },
 );
-const globalMaxPool = globalPool('GlobalMaxPool', Number.NEGATIVE_INFINITY, Math.max, s => s, { quantize: { kind: 'passes' } });
+const globalMaxPool = globalPool('GlobalMaxPool', Number.NEGATIVE_INFINITY, Math.max, s => s, {
+  quantize: { kind: 'passes' },
+  gradient: ({ bound, builder, outputGradients }) => {
+    const dy = outputGradients[0];
+    if (dy === undefined) return [];
+    const plane = staticDims(bound, bound.inputs[0]).slice(2);
+    return [builder.op('MaxPoolGrad', [dy, bound.node.inputs[0] as string, bound.node.outputs[0] as string], { kernel_shape: ints(plane) }, { domain: 'edge' })];
+  },
+});
 
 export const pooling: readonly Operator[] = [maxPool, averagePool, globalAveragePool, globalMaxPool, maxPoolGrad, averagePoolGrad];

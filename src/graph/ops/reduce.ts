@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Builder } from '../builder.ts';
-import { type Dim, sizeOf } from '../ir.ts';
+import { type Dim, int, sizeOf } from '../ir.ts';
 import type { Bound, Operator } from '../operator.ts';
 import { around, offsets, stridesOf } from './_array.ts';
 import { asMask, axisOf, dimProduct, dimsAt, list, listAt, row, scaled, staticDims, tie, typeAt, valueAt } from './_row.ts';
@@ -27,7 +27,7 @@ interface Reduction {
   step(sum: number, value: number): number;
   end?(sum: number, count: number): number;
   /** dX from dY, both already spread to X's axes (kept as 1); y likewise. */
-  gradient(context: { readonly b: Builder; readonly dy: string; readonly x: string; readonly y: string; readonly count: number }): string;
+  gradient(context: { readonly b: Builder; readonly dy: string; readonly x: string; readonly y: string; readonly count: number; sum(value: string): string }): string;
 }
 const reduction = (type: string, own: Reduction): Operator =>
   row<ReduceAttributes>({
@@ -65,6 +65,7 @@ const reduction = (type: string, own: Reduction): Operator =>
         x: bound.node.inputs[0] as string,
         y: wide(bound.node.outputs[0] as string),
         count: sizeOf(axes.map(axis => dims[axis] as number)),
+        sum: value => (axes.length === 0 ? value : builder.op('ReduceSum', [value, builder.indices(axes)], { keepdims: int(1) })),
       });
       return [builder.op('Expand', [part, builder.indices(dims)])];
     },
@@ -73,7 +74,11 @@ const reduction = (type: string, own: Reduction): Operator =>
     ...(type === 'ReduceProd' ? { partial: (bound: Bound<ReduceAttributes>) => (bound.values?.[0] ? [dimProduct(bound.values[0])] : undefined) } : {}),
   });
 const mul = (b: Builder, ...values: readonly string[]): string => values.reduce((left, right) => b.op('Mul', [left, right]));
-const extreme: Reduction['gradient'] = ({ b, dy, x, y }) => mul(b, dy, asMask(b, b.op('Equal', [x, y])));
+/** Equal extremes share dY. */
+const extreme: Reduction['gradient'] = ({ b, dy, x, y, sum }) => {
+  const mask = asMask(b, b.op('Equal', [x, y]));
+  return mul(b, mask, b.op('Div', [dy, sum(mask)]));
+};
 
 const reductions: readonly Operator[] = [
   reduction('ReduceSum', { start: 0, step: (s, v) => s + v, gradient: ({ dy }) => dy }),

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { type Dim, type F64Tensor, ints, sizeOf, type Tensor } from '../ir.ts';
+import { type Dim, sizeOf, type Tensor } from '../ir.ts';
 import { roundEven, toF64 } from '../numbers.ts';
 import type { Bound, Operator } from '../operator.ts';
-import { around } from './_array.ts';
+import { along, alongGradient } from './_along.ts';
 import { dimListAt, dimsAt, isStatic, list, row, sameAxes, staticDims, typeAt, valueAt, wrong } from './_row.ts';
 
 const attributes = z.object({
@@ -92,19 +92,6 @@ function axisMatrix(bound: Bound<ResizeAttributes>, inSize: number, outSize: num
   return matrix;
 }
 
-/** Multiplies one axis by a matrix [out, in]. */
-function along(x: F64Tensor, axis: number, matrix: Float64Array, outSize: number): F64Tensor {
-  const [outer, size, inner] = around(x.dims, axis);
-  const dims = x.dims.map((dim, a) => (a === axis ? outSize : dim));
-  const data = new Float64Array(sizeOf(dims));
-  for (let i = 0; i < outSize; i++)
-    for (let k = 0; k < size; k++) {
-      const weight = matrix[i * size + k] as number;
-      if (weight === 0) continue;
-      for (let o = 0; o < outer; o++) for (let n = 0; n < inner; n++) data[(o * outSize + i) * inner + n]! += weight * (x.data[(o * size + k) * inner + n] as number);
-    }
-  return { dims, data };
-}
 const changed = (bound: Bound<ResizeAttributes>): readonly number[] => scalingOf(bound).scales.flatMap((scale, axis) => (scale === 1 ? [] : [axis]));
 
 const resizing = (type: 'Resize' | 'Upsample'): Operator =>
@@ -127,18 +114,10 @@ const resizing = (type: 'Resize' | 'Upsample'): Operator =>
       const { scales } = scalingOf(bound);
       const from = staticDims(bound, bound.inputs[0]);
       const to = staticDims(bound, outputs[0]);
-      const rank = from.length;
       return [
         changed(bound).reduce((gradient, axis) => {
-          const matrix = axisMatrix(bound, from[axis] as number, to[axis] as number, scales[axis] as number);
-          const turned = new Float32Array(matrix.length);
-          for (let i = 0; i < (to[axis] as number); i++)
-            for (let k = 0; k < (from[axis] as number); k++) turned[k * (to[axis] as number) + i] = matrix[i * (from[axis] as number) + k] as number;
-          if (axis === rank - 2) return builder.op('MatMul', [builder.constant(turned, [from[axis] as number, to[axis] as number]), gradient]);
-          const last = Array.from({ length: rank }, (_, a) => (a === axis ? rank - 1 : a === rank - 1 ? axis : a));
-          const right = Float32Array.from(matrix);
-          const swap = (value: string) => (axis === rank - 1 ? value : builder.op('Transpose', [value], { perm: ints(last) }));
-          return swap(builder.op('MatMul', [swap(gradient), builder.constant(right, [to[axis] as number, from[axis] as number])]));
+          const [inSize, outSize] = [from[axis] as number, to[axis] as number];
+          return alongGradient(builder, gradient, { rank: from.length, axis, matrix: axisMatrix(bound, inSize, outSize, scales[axis] as number), inSize, outSize });
         }, dy),
       ];
     },

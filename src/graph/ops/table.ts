@@ -3,12 +3,17 @@ import type { Operator } from '../operator.ts';
 import { activation } from './activation.ts';
 import { arrange } from './arrange.ts';
 import { convolution } from './convolution.ts';
+import { dropping } from './dropout.ts';
 import { elementwise } from './elementwise.ts';
+import { gathering } from './gather.ts';
+import { gridSampling } from './grid-sample.ts';
 import { matrix } from './matrix.ts';
 import { normalization } from './normalization.ts';
+import { padding } from './pad.ts';
 import { pooling } from './pooling.ts';
 import { quantize } from './quantize.ts';
 import { reduce } from './reduce.ts';
+import { reshape } from './reshape.ts';
 import { resize } from './resize.ts';
 import { shape } from './shape.ts';
 
@@ -20,8 +25,13 @@ export const operators: readonly Operator[] = [
   ...activation,
   ...elementwise,
   ...matrix,
+  ...dropping,
+  ...reshape,
   ...shape,
   ...arrange,
+  ...padding,
+  ...gathering,
+  ...gridSampling,
   ...resize,
   ...reduce,
   ...quantize,
