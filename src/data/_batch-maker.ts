@@ -14,6 +14,7 @@ interface Row extends WorkResult {
 /** A function that has the crew make one batch of an epoch: the rows of its position in the order, by the rules for a last batch and for corrupt files. */
 export function openBatchMaker(options: LoaderOptions, crew: Crew): (position: number, order: readonly number[], epoch: number) => Promise<Batch> {
   const { manifest, batch, last = 'wrap' } = options;
+  const spare: Float32Array<ArrayBuffer>[] = [];
   const count = manifest.samples.length;
   const annotations = manifest.samples.map(sample => annotationOf(sample, options.classes));
 
@@ -43,6 +44,7 @@ export function openBatchMaker(options: LoaderOptions, crew: Crew): (position: n
         crew,
         slot,
         rows.flatMap(row => (row.status === 'fulfilled' && row.value ? [row.value] : [])),
+        spare,
       );
     } finally {
       crew.giveSlot(slot);
@@ -50,15 +52,21 @@ export function openBatchMaker(options: LoaderOptions, crew: Crew): (position: n
   };
 }
 
-/** A copy out of the shared slot: the reader may keep it, and onnxruntime takes no shared memory. */
-function gather({ batch, preprocess, size }: LoaderOptions, crew: Crew, slot: number, rows: readonly Row[]): Batch {
+/** A copy out of the shared slot: the reader may keep it, and onnxruntime takes no shared memory. Memory that was given back is used again: fresh pages cost as much as the copy. */
+function gather({ batch, preprocess, size }: LoaderOptions, crew: Crew, slot: number, rows: readonly Row[], spare: Float32Array<ArrayBuffer>[]): Batch {
   const channels = channelsOf(preprocess);
   const floatsPerRow = channels * size.width * size.height;
-  const data = new Float32Array(batch * floatsPerRow);
+  const data = spare.pop() ?? new Float32Array(batch * floatsPerRow);
   rows.forEach(({ row }, position) => {
     data.set(crew.rowData(slot, row), position * floatsPerRow);
   });
+  data.fill(0, rows.length * floatsPerRow);
+  let given = false;
   return {
+    release() {
+      if (!given) spare.push(data);
+      given = true;
+    },
     images: f32([batch, channels, size.height, size.width], data),
     n: rows.length,
     ids: rows.map(({ id }) => id),

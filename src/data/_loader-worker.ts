@@ -36,10 +36,12 @@ const start = workerData as WorkerStart | null;
 if (parentPort && start?.settings && start.slots) {
   const port = parentPort;
   const make = openSampleWork(start.settings);
-  // One image at a time: two workers fill two cores, and memory stays one decoded image per worker.
-  let queue: Promise<void> = Promise.resolve();
+  // Two images at a time: while libvips decodes one in its own thread, this one paints the other; memory stays two decoded images per worker.
+  const lanes = [Promise.resolve(), Promise.resolve()];
+  let turn = 0;
   port.on('message', ({ ticket, slot, row, work }: RowOrder) => {
-    queue = queue.then(async () => {
+    turn = (turn + 1) % lanes.length;
+    lanes[turn] = (lanes[turn] as Promise<void>).then(async () => {
       const at = (slot * start.rowsPerSlot + row) * start.floatsPerRow;
       const out = new Float32Array(start.slots, at * 4, start.floatsPerRow);
       try {

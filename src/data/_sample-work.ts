@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Preprocess } from '../graph/network-info.ts';
 import type { Annotation } from '../tasks/task.ts';
 import { type Augmentation, drawClassification, drawDetection, transformAnnotation } from './augment.ts';
-import { cutWindow, decodeImage, decodePlaced, type Pixels } from './decode.ts';
+import { cutWindow, decodeCovering, decodePlaced, type Pixels } from './decode.ts';
 import { type Fit, type Placement, placeAnnotation, placementOf, type Size } from './placement.ts';
 import { randomAt } from './random.ts';
 import { renderInput } from './render.ts';
@@ -82,13 +82,9 @@ async function augmented({ size, preprocess, seed }: WorkSettings, augmentation:
 
 /** For random crops: the image, shrunk no further than that the smallest crop (0.45 of it) still covers the input. */
 async function decodeWhole(file: string, size: Size): Promise<Decoded> {
-  const whole = await decodeImage(file);
   const smallest = 0.45;
-  const scale = Math.max(size.width / smallest / whole.width, size.height / smallest / whole.height);
-  const placement = placementOf(whole, size, 'stretch');
-  if (scale >= 1) return { pixels: whole, placement };
-  const to = { width: Math.round(whole.width * scale), height: Math.round(whole.height * scale) };
-  return { pixels: await cutWindow(whole, { left: 0, top: 0, width: whole.width, height: whole.height, to }), placement };
+  const { pixels, original } = await decodeCovering(file, { width: size.width / smallest, height: size.height / smallest });
+  return { pixels, placement: placementOf(original, size, 'stretch') };
 }
 
 /** The crop window in source pixels: a share of the largest one that has the input's aspect. */

@@ -22,6 +22,8 @@ export interface Batch {
   readonly annotations: readonly Annotation[];
   /** Where each original lies in the input (before augmentation), to carry predictions back. */
   readonly placements: readonly Placement[];
+  /** Gives the images' memory back once nobody looks at them any more: a later batch is written over them. Without it the batch stays as it is. */
+  release(): void;
 }
 export interface LoaderOptions {
   readonly manifest: Manifest;

@@ -51,14 +51,38 @@ export async function decodeImage(file: string): Promise<Pixels> {
 export async function decodePlaced(file: string, size: Size, fit: Fit): Promise<{ readonly pixels: Pixels; readonly placement: Placement }> {
   return shielded(file, async () => {
     const bytes = await bytesOf(file);
-    const { width, height } = await sharp(bytes, { limitInputPixels: mostPixels }).metadata();
-    const placement = placementOf({ width: width ?? 0, height: height ?? 0 }, size, fit);
+    const placement = placementOf(await sizeOfImage(bytes), size, fit);
     const { resized, content, cutX, cutY } = placement;
     let image = open(bytes);
     if (fit !== 'none') image = image.resize(resized.width, resized.height, { fit: 'fill' });
     if (content.width !== resized.width || content.height !== resized.height) image = image.extract({ left: cutX, top: cutY, width: content.width, height: content.height });
     return { pixels: await pixelsOf(file, image), placement };
   });
+}
+
+/** Decodes a whole image, made smaller while it is decoded as long as it still covers `least`; never larger than it is. `original` is its own size. */
+export async function decodeCovering(file: string, least: Size): Promise<{ readonly pixels: Pixels; readonly original: Size }> {
+  return shielded(file, async () => {
+    const bytes = await bytesOf(file);
+    const original = await sizeOfImage(bytes);
+    const scale = Math.max(least.width / original.width, least.height / original.height);
+    const image = open(bytes);
+    const smaller = scale >= 1 ? image : image.resize(Math.round(original.width * scale), Math.round(original.height * scale), { fit: 'fill' });
+    return { pixels: await pixelsOf(file, smaller), original };
+  });
+}
+
+/** Width and height as an image's bytes state them; JPEG and PNG headers are read here, which costs a thousandth of opening the image. */
+async function sizeOfImage(bytes: Buffer): Promise<Size> {
+  if (bytes.length > 24 && bytes.readUInt32BE(12) === 0x49484452) return { width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20) };
+  if (bytes.length > 2 && bytes.readUInt16BE(0) === 0xffd8)
+    for (let at = 2; at + 9 <= bytes.length && bytes[at] === 0xff; at += 2 + bytes.readUInt16BE(at + 2)) {
+      const marker = bytes[at + 1]!;
+      // Start of frame: C0 to CF without C4, C8 and CC, which are tables.
+      if (marker === 0xc0 || (marker > 0xc0 && marker <= 0xcf && marker % 4 !== 0)) return { width: bytes.readUInt16BE(at + 7), height: bytes.readUInt16BE(at + 5) };
+    }
+  const { width, height } = await sharp(bytes, { limitInputPixels: mostPixels }).metadata();
+  return { width: width ?? 0, height: height ?? 0 };
 }
 
 /** A window of decoded pixels scaled to another size (bilinear with area averaging when it shrinks). */

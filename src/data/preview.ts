@@ -76,7 +76,7 @@ export async function contactSheet(pictures: readonly Picture[], { labels, colum
 }
 
 /** The images of a batch as pictures, its preprocessing undone: what the network sees, augmented, with its boxes. */
-export function picturesOfBatch({ images, n, ids, annotations }: Batch, { scale, offset, order }: Preprocess): Picture[] {
+export function picturesOfBatch({ images, n, ids, annotations }: Omit<Batch, 'release'>, { scale, offset, order }: Preprocess): Picture[] {
   const [, channels = 3, height = 1, width = 1] = images.dims;
   const values = images.data as Float32Array;
   const area = width * height;

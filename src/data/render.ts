@@ -1,5 +1,5 @@
 import type { Preprocess } from '../graph/network-info.ts';
-import { identity3, identity4, type SpatialMatrix, type Transform } from './augment.ts';
+import { type ColourMatrix, identity3, identity4, type SpatialMatrix, type Transform } from './augment.ts';
 import type { Pixels } from './decode.ts';
 import type { Size } from './placement.ts';
 
@@ -37,41 +37,106 @@ export function renderInput(
   { spatial, colour }: Transform = { spatial: identity3, colour: identity4 },
 ): void {
   const { width, height } = size;
-  const planes = planesOf(preprocess);
-  const fill = planes.map(({ offset }) => Math.fround(offset)) as [number, number, number];
-  const sample = spatial[1] === 0 && spatial[3] === 0 ? uprightSampler(pixels, size, spatial, fill) : turnedSampler(pixels, size, spatial, fill);
+  const fill = planesOf(preprocess).map(({ offset }) => Math.fround(offset)) as [number, number, number];
+  const sample = samplerOf(pixels, size, spatial, fill);
+  const write = writerOf(out, size, preprocess, colour);
   const row = new Float32Array(width * 3);
-  const area = width * height;
-  const coloured = colour.some((value, index) => value !== identity4[index]);
   for (let y = 0; y < height; y++) {
     sample(y, row);
-    if (coloured) recolour(row, colour);
-    if (preprocess.order === 'gray') writeGray(row, out, y * width, fill[0], preprocess.scale);
-    else for (let c = 0; c < 3; c++) writePlane(row, c, out, planes[c]!.plane * area + y * width, fill[c]!, preprocess.scale);
+    write(row, y * width);
   }
 }
 
-function writePlane(row: Float32Array, channel: number, out: Float32Array, at: number, offset: number, scale: number): void {
-  for (let i = channel, o = at; i < row.length; i += 3, o++) out[o] = (row[i]! - offset) * scale;
+/** One output row from source colours into its planes, from position `at` of each. */
+type RowWriter = (row: Float32Array, at: number) => void;
+
+function writerOf(out: Float32Array, { width, height }: Size, preprocess: Preprocess, colour: ColourMatrix): RowWriter {
+  const coloured = colour.some((value, index) => value !== identity4[index]);
+  const planes = planesOf(preprocess);
+  const { scale } = preprocess;
+  if (preprocess.order === 'gray')
+    return (row, at) => {
+      if (coloured) recolour(row, colour);
+      writeGray(row, out, at, Math.fround(planes[0]!.offset), scale);
+    };
+  const starts = planes.map(({ plane }) => plane * width * height);
+  const offsets = planes.map(({ offset }) => offset);
+  const whole = affine(colour, offsets, scale);
+  return coloured ? (row, at) => writeColoured(row, out, at, starts, whole) : (row, at) => writePlanes(row, out, at, starts, offsets, scale);
+}
+
+/** (x − offset) · scale, exactly 0 where the row holds the offset. */
+function writePlanes(row: Float32Array, out: Float32Array, at: number, starts: readonly number[], offsets: readonly number[], scale: number): void {
+  const [f0, f1, f2] = offsets.map(Math.fround) as [number, number, number];
+  let [a, b, c] = starts.map(start => start + at) as [number, number, number];
+  for (let i = 0; i < row.length; i += 3) {
+    out[a++] = (row[i]! - f0) * scale;
+    out[b++] = (row[i + 1]! - f1) * scale;
+    out[c++] = (row[i + 2]! - f2) * scale;
+  }
 }
 function writeGray(row: Float32Array, out: Float32Array, at: number, offset: number, scale: number): void {
   for (let i = 0, o = at; i < row.length; i += 3, o++) out[o] = (0.299 * row[i]! + 0.587 * row[i + 1]! + 0.114 * row[i + 2]! - offset) * scale;
 }
 
-function recolour(row: Float32Array, m: readonly number[]): void {
-  const [m0, m1, m2, m4, m5, m6, m8, m9, m10] = [m[0]!, m[1]!, m[2]!, m[4]!, m[5]!, m[6]!, m[8]!, m[9]!, m[10]!];
-  const [b0, b1, b2] = [m[3]! * 255, m[7]! * 255, m[11]! * 255];
+/** Colour matrix and preprocessing as one: per output colour three factors, an addend, and the ends that 0 and 255 become. */
+type Affine = readonly (readonly [r: number, g: number, b: number, add: number, low: number, high: number])[];
+const affine = (m: ColourMatrix, offsets: readonly number[], scale: number): Affine =>
+  offsets.map((offset, c) => [m[4 * c]! * scale, m[4 * c + 1]! * scale, m[4 * c + 2]! * scale, (m[4 * c + 3]! * 255 - offset) * scale, -offset * scale, (255 - offset) * scale]);
+
+// One pass and no array in it: three passes over a row (colour, clip, planes) took three times as long.
+function writeColoured(row: Float32Array, out: Float32Array, at: number, starts: readonly number[], [red, green, blue]: Affine): void {
+  const [r0, r1, r2, r3, lowR, highR] = red!;
+  const [g0, g1, g2, g3, lowG, highG] = green!;
+  const [b0, b1, b2, b3, lowB, highB] = blue!;
+  let [a, b, c] = starts.map(start => start + at) as [number, number, number];
   for (let i = 0; i < row.length; i += 3) {
-    const r = row[i]!;
-    const g = row[i + 1]!;
-    const b = row[i + 2]!;
-    const x = m0 * r + m1 * g + m2 * b + b0;
-    const y = m4 * r + m5 * g + m6 * b + b1;
-    const z = m8 * r + m9 * g + m10 * b + b2;
-    row[i] = x < 0 ? 0 : Math.min(255, x);
-    row[i + 1] = y < 0 ? 0 : Math.min(255, y);
-    row[i + 2] = z < 0 ? 0 : Math.min(255, z);
+    const x = row[i]!;
+    const y = row[i + 1]!;
+    const z = row[i + 2]!;
+    const u = r0 * x + r1 * y + r2 * z + r3;
+    const v = g0 * x + g1 * y + g2 * z + g3;
+    const w = b0 * x + b1 * y + b2 * z + b3;
+    out[a++] = Math.min(highR, Math.max(lowR, u));
+    out[b++] = Math.min(highG, Math.max(lowG, v));
+    out[c++] = Math.min(highB, Math.max(lowB, w));
   }
+}
+
+function recolour(row: Float32Array, m: ColourMatrix): void {
+  const clip = (value: number) => Math.min(255, Math.max(0, value));
+  for (let i = 0; i < row.length; i += 3) {
+    const [x, y, z] = [row[i]!, row[i + 1]!, row[i + 2]!];
+    for (let c = 0; c < 3; c++) row[i + c] = clip(m[4 * c]! * x + m[4 * c + 1]! * y + m[4 * c + 2]! * z + m[4 * c + 3]! * 255);
+  }
+}
+
+function samplerOf(pixels: Pixels, size: Size, spatial: SpatialMatrix, fill: readonly [number, number, number]): RowSampler {
+  if (spatial[1] !== 0 || spatial[3] !== 0) return turnedSampler(pixels, size, spatial, fill);
+  const whole = Math.abs(spatial[0]!) === 1 && spatial[4] === 1 && Number.isInteger(spatial[2]) && Number.isInteger(spatial[5]);
+  return whole ? straightSampler(pixels, size, spatial, fill) : uprightSampler(pixels, size, spatial, fill);
+}
+
+/** Flips and shifts by whole pixels, the most frequent case: pixels are copied, none is blended. */
+function straightSampler({ data, width: w, height: h }: Pixels, { width }: Size, spatial: SpatialMatrix, fill: readonly [number, number, number]): RowSampler {
+  const step = spatial[0]!;
+  const shift = step > 0 ? spatial[2]! : spatial[2]! - 1;
+  // Output pixel x shows source pixel step · x + shift: the span of x for which there is one.
+  const from = Math.min(width, Math.max(0, step > 0 ? -shift : shift - w + 1));
+  const to = Math.max(from, Math.min(width, step > 0 ? w - shift : shift + 1));
+  return (y, row) => {
+    const line = y + spatial[5]!;
+    if (line < 0 || line >= h || to <= from) return fillRow(row, fill, 0, width);
+    fillRow(row, fill, 0, from);
+    fillRow(row, fill, to, width);
+    const start = (line * w + step * from + shift) * 3;
+    if (step > 0) return row.set(data.subarray(start, start + (to - from) * 3), from * 3);
+    for (let o = from * 3, p = start; o < to * 3; o += 3, p -= 3) {
+      row[o] = data[p]!;
+      row[o + 1] = data[p + 1]!;
+      row[o + 2] = data[p + 2]!;
+    }
+  };
 }
 
 /** Taps along one axis: source indices and the weight of the second; −1 where the source does not reach. */
@@ -103,7 +168,7 @@ function uprightSampler(pixels: Pixels, { width, height }: Size, spatial: Spatia
   const [f0, f1, f2] = fill;
   return (y, row) => {
     const y0 = down.first[y]!;
-    if (y0 < 0) return fillRow(row, fill);
+    if (y0 < 0) return fillRow(row, fill, 0, width);
     const a = y0 * stride;
     const b = down.second[y]! * stride;
     const w = down.weight[y]!;
@@ -126,8 +191,8 @@ function uprightSampler(pixels: Pixels, { width, height }: Size, spatial: Spatia
   };
 }
 
-function fillRow(row: Float32Array, [r, g, b]: readonly [number, number, number]): void {
-  for (let i = 0; i < row.length; i += 3) {
+function fillRow(row: Float32Array, [r, g, b]: readonly [number, number, number], from: number, to: number): void {
+  for (let i = from * 3; i < to * 3; i += 3) {
     row[i] = r;
     row[i + 1] = g;
     row[i + 2] = b;

@@ -15,6 +15,8 @@ import type { Share } from './update-graph.ts';
 export interface TrainBatch {
   readonly images: Tensor;
   readonly annotations: readonly Annotation[];
+  /** Called when the step is done with the images: their memory may be used again. */
+  readonly release?: () => void;
 }
 /** One finished epoch. Epoch 0 is the network before its first step. */
 export interface EpochRecord {
@@ -192,6 +194,7 @@ class Training {
         const began = performance.now();
         sums.learningRate = this.#rate();
         const result = await this.#stepOnce(batch.value, epoch, sums.steps, sums.learningRate);
+        batch.value.release?.();
         sums.steps++;
         sums.loss += result.loss;
         for (const [name, value] of Object.entries(result.parts)) sums.parts[name] = (sums.parts[name] ?? 0) + value;

@@ -171,6 +171,19 @@ describe('colour', () => {
     }
   });
 
+  test('colour, clipping and preprocessing in one pass are what they are one after the other', () => {
+    const random = randomAt(77);
+    const { colour } = drawDetection({ ...noDetectionAugmentation, hueRotationMax: 40, contrastScaleMax: 1.5, colorShiftStddev: 0.3 }, size, random);
+    const pixel = [250, 3, 120] as const;
+    const preprocess = preprocessOf('caffe', 3);
+    const out = new Float32Array(3);
+    renderInput({ data: Uint8Array.from(pixel), width: 1, height: 1 }, { width: 1, height: 1 }, preprocess, out, { spatial: [-1, 0, 1, 0, 1, 0, 0, 0, 1], colour });
+    [2, 1, 0].forEach((plane, c) => {
+      const value = 255 * (pixel.reduce((sum, each, i) => sum + (colour[4 * c + i]! * each) / 255, 0) + colour[4 * c + 3]!);
+      expect(out[plane]).toBeCloseTo(Math.min(255, Math.max(0, value)) - preprocess.offset[plane]!, 3);
+    });
+  });
+
   test('gray takes luminance into one plane', () => {
     const out = new Float32Array(1);
     renderInput({ data: Uint8Array.from([100, 50, 200]), width: 1, height: 1 }, { width: 1, height: 1 }, { ...plain, order: 'gray' }, out);

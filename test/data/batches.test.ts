@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { noDetectionAugmentation } from '../../src/data/augment.ts';
 import { type Batch, type LoaderOptions, openBatches, openLoader } from '../../src/data/batches.ts';
 import { type ClassMap, mapClasses } from '../../src/data/class-map.ts';
-import { decodeImage, decodePlaced, readHeader } from '../../src/data/decode.ts';
+import { decodeCovering, decodeImage, decodePlaced, readHeader } from '../../src/data/decode.ts';
 import { importKitti } from '../../src/data/import-kitti.ts';
 import { placeBox, placementOf, unplaceBox } from '../../src/data/placement.ts';
 import { picturesOfBatch } from '../../src/data/preview.ts';
@@ -46,8 +46,8 @@ const options = (): LoaderOptions => ({
   shuffle: true,
 });
 const collect = async (batches: AsyncIterable<Batch>) => {
-  const all: Batch[] = [];
-  for await (const batch of batches) all.push(batch);
+  const all: Omit<Batch, 'release'>[] = [];
+  for await (const { release: _, ...batch } of batches) all.push(batch);
   return all;
 };
 
@@ -73,6 +73,20 @@ describe('batches', () => {
     expect(await collect(openBatches({ ...options(), workers: 0, epoch: 1 }))).toEqual(second);
     const ids = first.flatMap(batch => batch.ids);
     expect(new Set(ids).size).toBe(10);
+  });
+
+  test('memory given back is used again, and a batch in it is the same as one in fresh memory', async () => {
+    await using loader = openLoader({ ...options(), workers: 2, last: 'pad' });
+    const [fresh, seen, buffers] = [await collect(loader.epoch(1)), [] as unknown[], new Set<unknown>()];
+    for (let round = 0; round < 4; round++)
+      for await (const { release, ...batch } of loader.epoch(1)) {
+        if (round === 3) seen.push({ ...batch, images: { ...batch.images, data: batch.images.data.slice() } });
+        buffers.add(batch.images.data.buffer);
+        release();
+        release();
+      }
+    expect(seen).toEqual(fresh);
+    expect(buffers.size).toBeLessThan(6);
   });
 
   test('the last batch: dropped, wrapped or padded', async () => {
@@ -209,6 +223,19 @@ describe('placement', () => {
     for (const name of ['gray.png', 'deep.png', 'alpha.png', 'cmyk.jpg']) expect((await decodeImage(join(folder, name))).data).toHaveLength(8 * 6 * 3);
     const deep = await decodeImage(join(folder, 'deep.png'));
     expect([...deep.data.subarray(0, 3)]).toEqual([200, 100, 50]);
+    // The size is read off the bytes for JPEG and PNG, whatever stands before it, and by libvips for the rest.
+    const tagged = await base
+      .clone()
+      .removeAlpha()
+      .resize(40, 30)
+      .withExif({ IFD0: { Copyright: 'x'.repeat(3000) } })
+      .jpeg({ progressive: true })
+      .toBuffer();
+    await writeFile(join(folder, 'tagged.jpg'), tagged);
+    await base.clone().resize(40, 30).tiff().toFile(join(folder, 'plain.tif'));
+    for (const name of ['tagged.jpg', 'plain.tif'])
+      expect((await decodePlaced(join(folder, name), { width: 20, height: 20 }, 'letterbox')).placement.content).toEqual({ width: 20, height: 15 });
+    expect(await decodeCovering(join(folder, 'tagged.jpg'), { width: 20, height: 10 })).toMatchObject({ original: { width: 40, height: 30 }, pixels: { width: 20, height: 15 } });
     await writeFile(join(folder, 'broken.png'), 'no');
     await expect(decodeImage(join(folder, 'broken.png'))).rejects.toMatchObject({ code: 'image-corrupt', where: { file: join(folder, 'broken.png') } });
     await expect(readHeader(join(folder, 'broken.png'))).rejects.toMatchObject({ code: 'image-corrupt' });
