@@ -7,14 +7,17 @@ import { lowerWebgpu } from '../compute/lowerings/webgpu.ts';
 import { blockSize, distanceFromStd } from '../compute/self-test.ts';
 import { openSession, type Session, type SessionOptions } from '../compute/session.ts';
 import { openStateful, openStatefulThread, type StatefulSession, stateReader } from '../compute/stateful-session.ts';
+import { openTfjs } from '../compute/tfjs/session.ts';
 import { EdgeError } from '../core/errors.ts';
 import { writeOnnx } from '../formats/onnx.ts';
-import type { Graph } from '../graph/ir.ts';
+import type { Graph, Tensor } from '../graph/ir.ts';
 
 /** The graph as this lowering computes it; `state` tells nchwc which inputs it may store in blocks. */
 export async function lower(graph: Graph, lowering: LoweringName, state: readonly StateSlot[] = []): Promise<Lowered> {
   if (lowering === 'std') return lowerStd(graph);
   if (lowering === 'webgpu') return lowerWebgpu(graph);
+  // tfjs has kernels for the internal operators themselves.
+  if (lowering === 'tfjs') return { graph, layouts: new Map() };
   return lowerNchwc(graph, { block: await blockSize(writeOnnx), state });
 }
 
@@ -35,6 +38,8 @@ export async function openStep(
   options: Pick<SessionOptions, 'threads' | 'spinning' | 'profile'> & { readonly compute: ComputeName; readonly stepsPerCall: number; readonly thread?: boolean },
 ): Promise<StatefulSession> {
   const { compute, stepsPerCall, thread } = options;
+  // In this thread: tfjs' native binding is not known to load in a second one.
+  if (compute === 'tfjs') return openTfjs(graph, { state });
   const { provider = 'cpu' } = computeTable[compute];
   const looped = stepsPerCall > 1;
   const resident = provider === 'webgpu' && !looped;
@@ -54,13 +59,17 @@ export async function openStep(
 export const computeDistance = (compute: ComputeName): Promise<number> =>
   distanceFromStd(writeOnnx, async (graph, feeds) => {
     const { lowering, provider = 'cpu' } = computeTable[compute];
+    if (compute === 'tfjs') return runOnce(await openTfjs(graph, { state: [] }), feeds);
     const session = await openGraph(graph, { lowering: lowering === 'auto' ? 'std' : lowering, provider });
-    try {
-      return await session.run(feeds);
-    } finally {
-      await session.close();
-    }
+    return runOnce(session, feeds);
   });
+async function runOnce(session: Pick<Session, 'run' | 'close'>, feeds: ReadonlyMap<string, Tensor>): Promise<ReadonlyMap<string, Tensor>> {
+  try {
+    return await session.run(feeds);
+  } finally {
+    await session.close();
+  }
+}
 const trusted = new Map<ComputeName, Promise<number>>();
 /** Checks a compute once per process before anything trains on it. Throws `engine-missing` with the distance where its numbers are not the CPU's. */
 export async function trustCompute(compute: ComputeName): Promise<void> {

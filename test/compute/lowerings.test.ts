@@ -1,20 +1,24 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { computeFacts } from '../../src/compute/choose.ts';
 import { lowerNchwc } from '../../src/compute/lowerings/nchwc.ts';
 import { lowerStd } from '../../src/compute/lowerings/std.ts';
 import { lowerWebgpu } from '../../src/compute/lowerings/webgpu.ts';
 import { blockSize, selfTestNchwc } from '../../src/compute/self-test.ts';
 import { openReference, openSession } from '../../src/compute/session.ts';
+import { openTfjs } from '../../src/compute/tfjs/session.ts';
 import { writeOnnx } from '../../src/formats/onnx.ts';
 import { Builder } from '../../src/graph/builder.ts';
 import { float, type Graph, int, ints } from '../../src/graph/ir.ts';
 import { distance, noise } from './_numbers.ts';
 
-/** Distance of every output of a graph from the float64 reference, under each lowering (all of them run by onnxruntime on the CPU). */
-async function distances(graph: Graph): Promise<Record<'std' | 'nchwc' | 'webgpu', number>> {
+const hasTfjs = computeFacts().tfjs !== undefined;
+
+/** Distance of every output of a graph from the float64 reference, under each lowering (run by onnxruntime on the CPU) and in tfjs, where it is installed. */
+async function distances(graph: Graph): Promise<Record<'std' | 'nchwc' | 'webgpu' | 'tfjs', number>> {
   const feeds = new Map(graph.inputs.map(({ name, type }, seed) => [name, noise(type.dims as number[], seed + 1)]));
   const truth = await openReference(graph).run(feeds);
-  const worst = { std: 0, nchwc: 0, webgpu: 0 };
+  const worst = { std: 0, nchwc: 0, webgpu: 0, tfjs: 0 };
   for (const name of ['std', 'nchwc', 'webgpu'] as const) {
     const lowered = name === 'std' ? lowerStd(graph) : name === 'webgpu' ? lowerWebgpu(graph) : lowerNchwc(graph, { block: await blockSize(writeOnnx) });
     const session = await openSession(writeOnnx(lowered.graph), { threads: 1 });
@@ -22,6 +26,12 @@ async function distances(graph: Graph): Promise<Record<'std' | 'nchwc' | 'webgpu
     await session.close();
     for (const output of graph.outputs) worst[name] = Math.max(worst[name], distance(results.get(output.name), truth.get(output.name)));
   }
+  if (!hasTfjs) return worst;
+  const session = await openTfjs(graph, { state: [] });
+  const results = await session.run(feeds);
+  await session.close();
+  expect([...session.byReference], 'tfjs has kernels for all of it').toEqual([]);
+  for (const output of graph.outputs) worst.tfjs = Math.max(worst.tfjs, distance(results.get(output.name), truth.get(output.name)));
   return worst;
 }
 
@@ -83,10 +93,11 @@ function convolution({ inputs, outputs, size, kernel, stride = 1, pads = [0, 0, 
 
 describe('convolution and its gradients against float64', () => {
   it.each(cases)('$name', async each => {
-    const { std, nchwc, webgpu } = await distances(convolution(each));
+    const { std, nchwc, webgpu, tfjs } = await distances(convolution(each));
     expect(std).toBeLessThan(1e-5);
     expect(nchwc).toBeLessThan(1e-5);
     expect(webgpu).toBeLessThan(1e-5);
+    expect(tfjs).toBeLessThan(1e-5);
   });
 });
 
@@ -107,8 +118,8 @@ const anyConvolution = fc
 it('holds for any window', { timeout: 120_000 }, () =>
   fc.assert(
     fc.asyncProperty(anyConvolution, async each => {
-      const { std, nchwc, webgpu } = await distances(convolution(each));
-      expect(Math.max(std, nchwc, webgpu)).toBeLessThan(1e-5);
+      const { std, nchwc, webgpu, tfjs } = await distances(convolution(each));
+      expect(Math.max(std, nchwc, webgpu, tfjs)).toBeLessThan(1e-5);
     }),
     { numRuns: Number(process.env.RUNS ?? 25) },
   ),
@@ -150,10 +161,10 @@ const pools = [
 describe('a residual block with batch norm and pooling, against float64', () => {
   // 8: onnxruntime shares equal initializers up to that size.
   it.each([8, 16, 24].flatMap(channels => pools.map(pool => ({ channels, pool }))))('$channels channels, pool $pool', async ({ channels, pool }) => {
-    const { std, nchwc, webgpu } = await distances(block(channels, pool));
+    const { std, nchwc, webgpu, tfjs } = await distances(block(channels, pool));
     expect(std).toBeLessThan(1e-4);
     expect(nchwc).toBeLessThan(1e-3);
-    expect(webgpu).toBeLessThan(1e-4);
+    expect(Math.max(webgpu, tfjs)).toBeLessThan(1e-4);
   });
 });
 
@@ -169,8 +180,8 @@ describe('max pools over flat regions', () => {
     const p = b.op('MaxPool', [r], window, { output: 'p' });
     b.op('MaxPoolGrad', ['dy', r, p], window, { domain: 'edge', output: 'dx' });
     b.output('dx', 'float32', [2, 16, 8, 8]);
-    const { std, nchwc, webgpu } = await distances(b.graph());
-    expect(Math.max(std, nchwc, webgpu)).toBeLessThan(1e-6);
+    const { std, nchwc, webgpu, tfjs } = await distances(b.graph());
+    expect(Math.max(std, nchwc, webgpu, tfjs)).toBeLessThan(1e-6);
   });
 });
 
@@ -186,7 +197,8 @@ describe('average pools', () => {
     const attributes = { kernel_shape: ints([kernel, kernel]), strides: ints([stride, stride]), pads: ints(pads), count_include_pad: int(included) };
     b.op('AveragePoolGrad', ['dy'], { ...attributes, input_shape: ints([2, 3, 8, 8]) }, { domain: 'edge', output: 'dx' });
     b.output('dx', 'float32', [2, 3, 8, 8]);
-    expect((await distances(b.graph())).std).toBeLessThan(1e-5);
+    const { std, tfjs } = await distances(b.graph());
+    expect(Math.max(std, tfjs)).toBeLessThan(1e-5);
   });
 });
 

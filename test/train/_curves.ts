@@ -22,13 +22,13 @@ export interface Curve {
 }
 const steps = 10;
 const labels = ['car', 'person'];
-const [height, width] = [48, 64];
+const [height, width] = [32, 48];
 const boxes = (index: number): Annotation => ({
   kind: 'boxes',
   ignored: [],
   boxes: [
-    { classIndex: 0, x1: 3 + 5 * index, y1: 8, x2: 28 + 5 * index, y2: 34 },
-    { classIndex: 1, x1: 40, y1: 3 + 4 * index, x2: 54, y2: 36 + index },
+    { classIndex: 0, x1: 2 + 3 * index, y1: 5, x2: 20 + 3 * index, y2: 24 },
+    { classIndex: 1, x1: 28, y1: 2 + 2 * index, x2: 40, y2: 24 + index },
   ],
 });
 

@@ -1,8 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { computeFacts } from '../../src/compute/choose.ts';
 import { computeDistance } from '../../src/train/open-graph.ts';
 import { compileTrainStep } from '../../src/train/step.ts';
 import { apart, type Curve, curveCases, curveOf } from './_curves.ts';
 import { toyBatch, toyNetwork, toyTask } from './_toys.ts';
+
+const hasTfjs = computeFacts().tfjs !== undefined;
+if (!hasTfjs) console.warn('SKIPPED: tfjs, because none of its packages is installed. Install the development dependencies with: npm ci');
 
 /** Everything that computes on any machine; the GPU providers run the last row's graph through kernels of their own. */
 const ways = [
@@ -10,6 +14,7 @@ const ways = [
   { name: 'four steps per call, portable', options: { lowering: 'std', stepsPerCall: 4 }, losses: 1e-6 },
   { name: 'four steps per call, fast kernels', options: { lowering: 'nchwc', stepsPerCall: 4 }, losses: 1e-4 },
   { name: 'the graph of WebGPU and CUDA, four steps per call as CUDA takes them', options: { lowering: 'webgpu', stepsPerCall: 4 }, losses: 1e-5 },
+  { name: 'tfjs', options: { compute: 'tfjs' }, losses: 1e-4 },
 ] as const;
 
 describe.each(curveCases)('$name: one seed, one curve', each => {
@@ -18,7 +23,7 @@ describe.each(curveCases)('$name: one seed, one curve', each => {
     truth = await curveOf(each, { lowering: 'std' });
     expect(truth.losses.at(-1)).toBeLessThan(truth.losses[0] as number);
   });
-  it.each(ways)('$name', async ({ name, options, losses }) => {
+  it.each(ways.filter(({ name }) => name !== 'tfjs' || hasTfjs))('$name', { timeout: 240_000 }, async ({ name, options, losses }) => {
     const distance = apart(await curveOf(each, options), truth);
     console.info(`${each.name}, ${name}: losses within ${distance.losses.toExponential(1)}, state within ${distance.state.toExponential(1)}`);
     expect(distance.losses).toBeLessThan(losses);

@@ -21,7 +21,7 @@ interface Line {
   readonly elsewhere?: readonly string[];
 }
 
-it.skipIf(!present)('training on WebGPU follows the CPU’s curve and leaves no operator to the processor', { timeout: 600_000 }, () => {
+it.skipIf(!present)('training on WebGPU follows the CPU’s curve and leaves no operator to the processor', { timeout: 1_200_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'edgeforge-webgpu-'));
   try {
     const printed = execFileSync(process.execPath, [fileURLToPath(new URL('_webgpu-child.ts', import.meta.url)), folder], {
