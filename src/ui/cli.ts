@@ -19,6 +19,7 @@ const groups: readonly { readonly verbs: readonly string[]; readonly load: () =>
   { verbs: ['report', 'choose', 'export', 'gc'], load: async () => (await import('./verbs/report.ts')).addReportVerbs },
   { verbs: ['device', 'doctor', 'targets'], load: async () => (await import('./verbs/device.ts')).addDeviceVerbs },
   { verbs: ['inspect', 'spec', 'scenes'], load: async () => (await import('./verbs/files.ts')).addFileVerbs },
+  { verbs: ['deepstream'], load: async () => (await import('./verbs/deepstream.ts')).addDeepstreamVerbs },
   { verbs: ['detectnet_v2', 'classification'], load: async () => (await import('./verbs/tlt.ts')).addTltVerbs },
 ];
 
