@@ -38,7 +38,7 @@ export function toTrainingForm(graph: Graph, { frozenNorms, dropout }: TrainingF
   const norms: TrainingNorm[] = [];
   const nodes = graph.nodes.map((node): Node => {
     if (node.type === 'Dropout' && node.domain === '' && dropout !== undefined)
-      return dropping(graph, node, { seed: dropout.seed + dropouts++, step: dropout.step, mask: node.outputs[1] || fresh(`${node.outputs[0]}_mask`) });
+      return dropping(graph, node, { seed: seedOf(dropout.seed, dropouts++), step: dropout.step, mask: node.outputs[1] || fresh(`${node.outputs[0]}_mask`) });
     if (node.type !== 'BatchNormalization' || node.domain !== '' || frozen.has(node.name)) return node;
     const [x, gamma, beta, runningMean, runningVariance] = node.inputs as [string, string, string, string, string];
     const dims = types.get(x)?.dims ?? [];
@@ -63,6 +63,8 @@ export function toTrainingForm(graph: Graph, { frozenNorms, dropout }: TrainingF
   return { graph: norms.length + dropouts === 0 ? graph : { ...graph, opsets: { ...graph.opsets, edge: 1 }, nodes }, norms };
 }
 
+/** Each node's own seed: networks of neighbouring seeds share none. */
+const seedOf = (seed: number, node: number): number => (Math.imul(seed, 0x85ebca6b) + Math.imul(node, 0xc2b2ae35)) >>> 1;
 /** A Dropout as its training form. A reader of its mask (bool in ONNX) is an error. */
 function dropping(graph: Graph, node: Node, { seed, step, mask }: { readonly seed: number; readonly step: string; readonly mask: string }): Node {
   if (node.outputs[1] && graph.nodes.some(reader => reader.inputs.includes(mask)))

@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { Builder } from '../../src/graph/builder.ts';
 import { differentiate } from '../../src/graph/differentiate.ts';
 import { evaluate } from '../../src/graph/evaluate.ts';
-import { type F64Tensor, f32, float, type Graph, int, ints } from '../../src/graph/ir.ts';
+import { type Attributes, type F64Tensor, f32, float, type Graph, int, ints } from '../../src/graph/ir.ts';
 import type { Tie } from '../../src/graph/operator.ts';
 import { infer, inferShapes } from '../../src/graph/shapes.ts';
 import { toTrainingForm } from '../../src/graph/training-form.ts';
+import { atOpset17 } from '../../src/graph/upgrade.ts';
 import { Random, spread } from './_cases.ts';
 
 const r = new Random(21);
@@ -84,6 +85,101 @@ describe('differentiation', () => {
     );
     expect(() => differentiate(b.graph(), { loss: 'loss', wrt: ['unused'] })).toThrow(expect.objectContaining({ code: 'gradient-missing' }));
     expect(() => differentiate(b.graph(), { loss: 'x', wrt: ['w'] })).toThrow(expect.objectContaining({ code: 'graph-invalid' }));
+  });
+});
+
+describe('what has no gradient', () => {
+  /** x·w → an operator → Σ, and the running sum of another weight beside it. */
+  const network = (type: string, attributes: Attributes, more: (b: Builder) => readonly string[]): Graph => {
+    const b = new Builder();
+    b.input('x', 'float32', [1, 1, 3, 3]);
+    b.weight('below', f32([1], [2]));
+    b.weight('above', f32([1], [3]));
+    const middle = b.op(type, [b.op('Mul', ['x', 'below']), ...more(b)], attributes, { name: 'the-node' });
+    b.op('ReduceSum', [b.op('Mul', [middle, 'above'])], { keepdims: int(0) }, { output: 'loss' });
+    return b.graph();
+  };
+  it.each([
+    ['CumSum', {}, (b: Builder) => [b.weight('axis', { dataType: 'int64', dims: [], data: BigInt64Array.of(2n) })]],
+    ['GridSample', { mode: { type: 'string', value: 'bicubic' } }, (b: Builder) => [b.constant(new Float32Array(18), [1, 3, 3, 2])]],
+  ] as const)('%s is named with its node and the way out, and that way is open', (type, attributes, more) => {
+    const graph = network(type, attributes, more);
+    expect(() => differentiate(graph, { loss: 'loss', wrt: ['below', 'above'] })).toThrow(
+      expect.objectContaining({ code: 'gradient-missing', message: expect.stringContaining('the-node'), hint: expect.stringContaining('Freeze the layers up to "the-node"') }),
+    );
+    expect([...differentiate(graph, { loss: 'loss', wrt: ['above'] }).gradients.keys()]).toEqual(['above']);
+  });
+  it('names the node of an operator that nobody knows', () => {
+    expect(() =>
+      differentiate(
+        network('Hardmax', {}, () => []),
+        { loss: 'loss', wrt: ['above'] },
+      ),
+    ).toThrow(expect.objectContaining({ code: 'operator-unsupported', message: expect.stringContaining('the-node') }));
+  });
+});
+
+describe('dropout in training form', () => {
+  const dims = [8, 500];
+  const build = (opset: number, ratio: number): Graph => {
+    const b = new Builder('dropping', { '': opset });
+    b.input('x', 'float32', dims);
+    b.input('step', 'int64', []);
+    const operands = (name: string) => (opset < 12 ? [name] : [name, b.constant(ratio)]);
+    const attributes = opset < 12 ? { ratio: float(ratio) } : {};
+    b.op('Dropout', operands(b.op('Dropout', operands('x'), attributes)), attributes, { output: 'y' });
+    b.output('y', 'float32', dims);
+    return b.graph();
+  };
+  const x = { dims, data: new Float64Array(4000).fill(1) };
+  const drop = (graph: Graph, step: number): Float64Array => {
+    const feeds = new Map<string, F64Tensor>([
+      ['x', x],
+      ['step', { dims: [], data: Float64Array.of(step) }],
+    ]);
+    return evaluate(graph, feeds).get('y')?.data as Float64Array;
+  };
+  const form = (seed: number, ratio = 0.25, opset = 17) => toTrainingForm(atOpset17(build(opset, ratio)), { frozenNorms: [], dropout: { seed, step: 'step' } }).graph;
+
+  it('drops the stated share, scales the rest so that the mean stays, and says the same again', () => {
+    const y = drop(form(7), 3);
+    expect(new Set(y)).toEqual(new Set([0, (4 / 3) ** 2]));
+    // Two dropouts keep 9/16; one standard deviation of the share is 0.008.
+    expect(Math.abs(y.filter(v => v > 0).length / y.length - 9 / 16)).toBeLessThan(0.03);
+    expect(drop(form(7), 3)).toEqual(y);
+    expect(drop(form(7, 0.25, 10), 3)).toEqual(y);
+  });
+  it('drops others with another step, seed, element and node', () => {
+    const kept = (seed: number, step: number) => drop(toTrainingForm(build(17, 0.5), { frozenNorms: [], dropout: { seed, step: 'step' } }).graph, step).map(v => (v > 0 ? 1 : 0));
+    /** Correlation of two masks that each keep a quarter; its standard deviation is 0.016. */
+    const alike = (a: Float64Array, b: Float64Array): number => a.reduce((sum, v, k) => sum + (v - 0.25) * ((b[k] as number) - 0.25), 0) / a.length / (0.25 * 0.75);
+    const base = kept(1, 1);
+    const shifted = (by: number) => base.map((_, k) => base[(k + by) % base.length] as number);
+    for (const other of [kept(1, 2), kept(1, 1000), kept(2, 1), shifted(1), shifted(500)]) expect(Math.abs(alike(base, other))).toBeLessThan(0.06);
+  });
+  it('passes everything on where it is not wanted', () => {
+    const { graph } = toTrainingForm(build(17, 0.5), { frozenNorms: [] });
+    expect(drop(graph, 1)).toEqual(x.data);
+  });
+});
+
+describe('newer opsets', () => {
+  it('are told in opset 17 where they can be', () => {
+    const said = (type: string, opset: number, attributes: Attributes = {}) => {
+      const b = new Builder('newer', { '': opset });
+      b.input('x', 'float32', [1, 1, 4, 4]);
+      b.op(type, ['x'], attributes, { output: 'y', name: 'the-node' });
+      b.output('y', 'float32', [1, 1, 4, 4]);
+      return { own: b.graph(), told: atOpset17(b.graph()) };
+    };
+    const fed = new Map([['x', { dims: [1, 1, 4, 4], data: Float64Array.from({ length: 16 }, (_, k) => k / 3 - 2) }]]);
+    for (const { own, told } of [said('Mish', 18), said('Swish', 24, { alpha: float(1.5) }), said('Swish', 24)]) {
+      const [a, b] = [own, told].map(graph => evaluate(graph, fed).get('y')?.data as Float64Array) as [Float64Array, Float64Array];
+      expect(Math.max(...a.map((v, k) => Math.abs(v - (b[k] as number))))).toBeLessThan(1e-12);
+      expect(told.nodes.map(node => node.type)).not.toContain(own.nodes[0]?.type);
+    }
+    const dilated = { kernel_shape: ints([2, 2]), dilations: ints([2, 2]), pads: ints([1, 1, 1, 1]) };
+    expect(() => said('AveragePool', 19, dilated)).toThrow(expect.objectContaining({ code: 'operator-unsupported', message: expect.stringContaining('the-node') }));
   });
 });
 
