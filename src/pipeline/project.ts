@@ -7,6 +7,7 @@ import { deviceDefinitionSchema } from '../deploy/definition.ts';
 import { deepstreamVersions } from '../formats/deepstream-version.ts';
 import { preprocessSchema } from '../graph/network-info.ts';
 import { projectFileName, projectFolderFrom } from './project-folder.ts';
+import { refuseSection, trainingSectionSchema } from './training-section.ts';
 
 const precision = z.enum(['fp32', 'fp16', 'int8']);
 
@@ -59,6 +60,14 @@ const pruneSchema = z.strictObject({
   excluded: z.array(z.string()).optional(),
 });
 
+/** What it does not say of freezing and rates is as in `model`, and of learning as in `training`. */
+const retrainSchema = z.strictObject({
+  spec: z.string(),
+  freezeLayers: z.int().nonnegative().optional(),
+  backboneRate: z.number().positive().max(1).optional(),
+  training: trainingSectionSchema.optional(),
+});
+
 const benchmarkSchema = z.strictObject({
   warmUpMs: z.int().nonnegative().default(500),
   durationMs: z.int().positive().default(2000),
@@ -76,9 +85,9 @@ export const projectSchema = z.strictObject({
   task: z.enum(['detectnet_v2', 'classification']),
   data: dataSchema,
   model: modelSchema,
+  training: trainingSectionSchema.optional(),
   prune: pruneSchema.optional(),
-  /** What it does not say of freezing and rates is as in `model`. */
-  retrain: z.strictObject({ spec: z.string(), freezeLayers: z.int().nonnegative().optional(), backboneRate: z.number().positive().max(1).optional() }).optional(),
+  retrain: retrainSchema.optional(),
   export: z
     .strictObject({
       precisions: z.array(precision).nonempty().default(['fp32', 'fp16', 'int8']),
@@ -159,6 +168,10 @@ function checked(settings: ProjectFile, file: string): ProjectFile {
   const { prune } = settings;
   if (prune && ['keepMacs', 'keepParameters', 'threshold'].filter(name => prune[name as 'threshold'] !== undefined).length > 1) {
     refuse('prune names more than one goal.', 'Keep one of keepMacs, keepParameters, threshold.');
+  }
+  for (const [where, section] of Object.entries({ training: settings.training, 'retrain.training': settings.retrain?.training })) {
+    const wrong = section && refuseSection(section, settings.task);
+    if (wrong) refuse(`${where}.${wrong.path}: ${wrong.message}`, wrong.hint);
   }
   if (settings.retrain && !prune) refuse('retrain without prune.', 'Add prune: {keepMacs: 0.5}, or remove retrain.');
   return settings;

@@ -20,6 +20,7 @@ import { baselinesStep, calibrateStep, evaluateStep, initializeStep, tensorsStep
 import { keyDigest, packageStep } from './steps/package.ts';
 import { pruneStep } from './steps/prune.ts';
 import { planTraining, type SpecPlan } from './training-plan.ts';
+import type { TrainingSection } from './training-section.ts';
 
 export interface ProjectRecipe {
   readonly recipe: Recipe;
@@ -59,12 +60,12 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   const first = await readPlan(project, settings.model.spec);
   const data = await addData(recipe, project, first, cache);
   const { network } = recipe.add(initializeStep, { config: await networkConfig(project, first, cache), inputs: { train: data.train } });
-  const freeze = { freezeBlocks: [...first.network.freezeBlocks], freezeBn: first.network.freezeBn, freezeConvs: settings.model.freezeLayers ?? 0 };
+  const freeze = freezeOf(first, settings.model.freezeLayers, settings.training);
   const trained = recipe.add(trainStep, { config: { plan: first.training, freeze, ...data.root }, inputs: { network, ...data.learning } });
   const evaluated = recipe.add(evaluateStep, { config: { plan: first.training, ...data.root }, inputs: { network: trained.network, ...data.judging } });
 
   const { scores: baselines } = recipe.add(baselinesStep, { config: { plan: first.training, tuning: 100, ...data.root }, inputs: { network, ...data.learning } });
-  const line = await addPruning(recipe, project, { first, freeze, data, trained, evaluated });
+  const line = await addPruning(recipe, project, { first, data, trained, evaluated });
   const recipeFile = await readCalibration(project);
   const exported = (name: NetworkArtifacts['name'], from: { readonly network: Artifact<'network'>; readonly score: Artifact<'score'> }): NetworkArtifacts => {
     const id = (step: string) => (name === 'baseline' ? `${step} unpruned` : step);
@@ -128,7 +129,6 @@ async function addPruning(
   project: Project,
   given: {
     readonly first: SpecPlan;
-    readonly freeze: { readonly freezeBlocks: number[]; readonly freezeBn: boolean; readonly freezeConvs: number };
     readonly data: Data;
     readonly trained: { readonly network: Artifact<'network'> };
     readonly evaluated: { readonly score: Artifact<'score'> };
@@ -148,12 +148,13 @@ async function addPruning(
   const scored = recipe.add(evaluateStep, { id: 'evaluate pruned', config: { plan: first.training, ...data.root }, inputs: { network: pruned.network, ...data.judging } });
   const report = { report: pruned.report, score: scored.score };
   if (!retrain) return { pruned: report, final: { network: pruned.network, score: scored.score } };
-  const second = await readPlan(project, retrain.spec, retrain.backboneRate);
+  const section = { ...project.settings.training, ...defined(retrain.training ?? {}) };
+  const second = await readPlan(project, retrain.spec, { backboneRate: retrain.backboneRate, section });
   const retrained = recipe.add(trainStep, {
     id: 'retrain',
     config: {
       plan: second.training,
-      freeze: { freezeBlocks: [...second.network.freezeBlocks], freezeBn: second.network.freezeBn, freezeConvs: retrain.freezeLayers ?? given.freeze.freezeConvs },
+      freeze: freezeOf(second, retrain.freezeLayers ?? project.settings.model.freezeLayers, section),
       ...data.root,
     },
     inputs: { network: pruned.network, ...data.learning },
@@ -164,7 +165,16 @@ async function addPruning(
 
 const defined = <T extends object>(value: T): T => Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as T;
 
-async function readPlan(project: Project, spec: string, backboneRate = project.settings.model.backboneRate): Promise<SpecPlan> {
+/** What stays as it is: the spec's blocks and norms, the project's first convolutions and names. */
+const freezeOf = ({ network: { freezeBlocks, freezeBn, freezeBackbone } }: SpecPlan, freezeConvs = 0, section: TrainingSection = {}) => ({
+  freezeBlocks: [...freezeBlocks],
+  freezeBn,
+  freezeBackbone,
+  freezeConvs,
+  freezeNames: section.freeze ?? [],
+});
+
+async function readPlan(project: Project, spec: string, own: { readonly backboneRate?: number | undefined; readonly section?: TrainingSection } = {}): Promise<SpecPlan> {
   const file = inProject(project.folder, spec);
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new EdgeError('file-missing', `The spec ${file} cannot be read.`, {
@@ -177,7 +187,8 @@ async function readPlan(project: Project, spec: string, backboneRate = project.s
   return planTraining(text, {
     file,
     task: project.settings.task,
-    backboneRate,
+    backboneRate: own.backboneRate ?? project.settings.model.backboneRate,
+    section: own.section ?? project.settings.training,
     fit: preprocess?.resize === 'letterbox' ? 'letterbox' : undefined,
   });
 }

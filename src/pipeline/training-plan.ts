@@ -8,8 +8,9 @@ import { type ParsedSpec, parseSpec } from '../formats/spec/parse-spec.ts';
 import { preprocessSchema } from '../graph/network-info.ts';
 import type { OptimizerSettings } from '../train/optimizers.ts';
 import type { ScheduleSettings } from '../train/schedules.ts';
-import type { Regularizer } from '../train/update-graph.ts';
+import type { GradientClip, Regularizer } from '../train/update-graph.ts';
 import { taskPlanSchema } from './task-plan.ts';
+import { clipOf, type TrainingSection } from './training-section.ts';
 
 const plain = <T>() => z.custom<T>(value => typeof value === 'object' && value !== null);
 
@@ -26,6 +27,14 @@ export const trainingPlanSchema = z.strictObject({
   optimizer: plain<OptimizerSettings>(),
   schedule: plain<ScheduleSettings>(),
   regularizer: plain<Regularizer>(),
+  clip: plain<GradientClip>().optional(),
+  average: z.number().optional(),
+  accumulate: z.int().positive().default(1),
+  dropout: z.number().min(0).lt(1).default(0),
+  /** α; 0: none. */
+  mixup: z.number().min(0).default(0),
+  classWeights: z.union([z.literal('balanced'), z.record(z.string(), z.number())]).optional(),
+  keep: z.enum(['best', 'last']).default('best'),
   /** The backbone's share of the learning rate. */
   backboneRate: z.number().positive().default(1),
   seed: z.int(),
@@ -44,6 +53,7 @@ export interface NetworkPlan {
   readonly useBatchNorm: boolean;
   readonly freezeBlocks: readonly number[];
   readonly freezeBn: boolean;
+  readonly freezeBackbone: boolean;
   readonly preprocess: z.output<typeof preprocessSchema>;
   readonly loadGraph: boolean;
   readonly pretrained?: string;
@@ -65,18 +75,28 @@ export function planTraining(
     readonly task?: 'detectnet_v2' | 'classification';
     readonly backboneRate?: number | undefined;
     readonly fit?: TrainingPlan['fit'] | undefined;
+    readonly section?: TrainingSection | undefined;
   } = {},
 ): SpecPlan {
   const parsed = parseSpec(text, { ...(options.file ? { file: options.file } : {}) });
   const wanted = options.task ?? (parsed.task === 'detectnet_v2_train' ? 'detectnet_v2' : 'classification');
   const plan = wanted === 'detectnet_v2' ? detectnetPlan(parsed) : classificationPlan(parsed);
-  const training = {
-    ...plan.training,
-    ...(options.backboneRate === undefined ? {} : { backboneRate: options.backboneRate }),
-    ...(options.fit === undefined ? {} : { fit: options.fit }),
-  };
-  return { ...plan, training: trainingPlanSchema.parse(training), spec: parsed };
+  const { backboneRate = plan.training.backboneRate, fit = plan.training.fit, section = {} } = options;
+  const { freeze: _, ...training } = withSection({ ...plan.training, backboneRate, fit }, section);
+  return { ...plan, training: trainingPlanSchema.parse(training), notes: [...plan.notes, ...overruled(section, plan.training)], spec: parsed };
 }
+
+/** What the project's `training:` says counts; the rest is the spec's. */
+function withSection(plan: Planned['training'], { clip, labelSmoothing, ...section }: TrainingSection): Planned['training'] & Pick<TrainingSection, 'freeze'> {
+  const task = plan.task.name === 'classification' && labelSmoothing !== undefined ? { ...plan.task, settings: { ...plan.task.settings, labelSmoothing } } : plan.task;
+  const own = Object.fromEntries(Object.entries(section).filter(([, value]) => value !== undefined));
+  return { ...plan, ...own, task, ...(clip === undefined ? {} : { clip: clipOf(clip) }) };
+}
+/** A note where `training:` and the spec both say something of the optimizer or the rate. */
+const overruled = ({ optimizer, schedule }: TrainingSection, plan: Planned['training']): string[] => [
+  ...(optimizer && optimizer.kind !== plan.optimizer.kind ? [`The optimizer is ${optimizer.kind}, as the project says, not the spec's ${plan.optimizer.kind}.`] : []),
+  ...(schedule && schedule.kind !== plan.schedule.kind ? [`The learning rate follows ${schedule.kind}, as the project says, not the spec's ${plan.schedule.kind}.`] : []),
+];
 
 type Planned = Omit<SpecPlan, 'spec' | 'training'> & { readonly training: z.input<typeof trainingPlanSchema> };
 
@@ -85,7 +105,6 @@ function detectnetPlan(parsed: ParsedSpec): Planned {
   const { model, augmentation: a, training } = spec;
   const more: string[] = [];
   if (training.enableQat) more.push('enable_qat is set: quantization-aware training is not built yet; INT8 comes from calibration.');
-  if (model.dropoutRate > 0) more.push(`dropout_rate ${model.dropoutRate} is not used: the ResNets here have no dropout.`);
   return {
     network: {
       architecture: `detectnet_v2_${model.arch}${model.numLayers}`,
@@ -97,6 +116,7 @@ function detectnetPlan(parsed: ParsedSpec): Planned {
       useBatchNorm: model.useBatchNorm,
       freezeBlocks: model.freezeBlocks,
       freezeBn: model.freezeBn,
+      freezeBackbone: model.freezePretrainedLayers,
       preprocess: preprocessSchema.parse({ scale: 1 / 255, order: a.channels === 1 ? 'gray' : 'rgb' }),
       loadGraph: model.loadGraph,
       seed: spec.randomSeed,
@@ -129,6 +149,7 @@ function detectnetPlan(parsed: ParsedSpec): Planned {
       optimizer: { kind: 'adam', beta1: training.optimizer.beta1, beta2: training.optimizer.beta2, epsilon: training.optimizer.epsilon },
       schedule: detectnetSchedule(spec, more),
       regularizer: regularizerOf(training.regularizer),
+      dropout: model.dropoutRate,
       seed: spec.randomSeed,
       validation: { first: Math.max(1, spec.evaluation.firstValidationEpoch), period: Math.max(1, spec.evaluation.validationPeriod) },
     },
@@ -151,11 +172,12 @@ function detectnetSettings(spec: DetectnetSpec) {
   };
 }
 
-function detectnetSchedule({ training: { learningRate: rate, epochs } }: DetectnetSpec, notes: string[]): ScheduleSettings {
-  const ends = { kind: 'soft-start-annealing' as const, minimum: rate.minLearningRate, maximum: rate.maxLearningRate };
-  if (rate.kind === 'soft-start-annealing') return { ...ends, softStart: rate.softStart, annealing: rate.annealing };
-  notes.push('early_stopping_annealing_schedule runs without early stopping here: soft start and annealing at the same epochs.');
-  return { ...ends, softStart: rate.softStartEpochs / epochs, annealing: Math.max(rate.softStartEpochs, epochs - rate.annealingEpochs) / epochs };
+function detectnetSchedule({ training: { learningRate: rate } }: DetectnetSpec, notes: string[]): ScheduleSettings {
+  const ends = { minimum: rate.minLearningRate, maximum: rate.maxLearningRate };
+  if (rate.kind === 'soft-start-annealing') return { kind: rate.kind, ...ends, softStart: rate.softStart, annealing: rate.annealing };
+  notes.push('Early stopping watches the validation metric here; TLT watches the validation cost.');
+  const { softStartEpochs, annealingEpochs, patienceSteps } = rate;
+  return { kind: rate.kind, ...ends, softStartEpochs, annealingEpochs, patienceEpochs: patienceSteps };
 }
 
 const regularizerOf = ({ type, weight }: { readonly type: 'NO_REG' | 'L1' | 'L2'; readonly weight: number }): Regularizer =>
@@ -165,8 +187,6 @@ function classificationPlan(parsed: ParsedSpec): Planned {
   const { spec, notes } = classificationSpec(parsed);
   const { model, training } = spec;
   const more: string[] = [];
-  if (model.dropout > 0) more.push(`dropout ${model.dropout} is not used: the networks here have no dropout.`);
-  if (training.mixupAlpha > 0) more.push(`mixup_alpha ${training.mixupAlpha} is not used: mixup is not built yet.`);
   return {
     network: {
       architecture: `classification_${model.arch}${model.numLayers}`,
@@ -178,6 +198,7 @@ function classificationPlan(parsed: ParsedSpec): Planned {
       useBatchNorm: model.useBatchNorm,
       freezeBlocks: model.freezeBlocks,
       freezeBn: model.freezeBn,
+      freezeBackbone: false,
       preprocess: preprocessOf(spec.preprocess.mode, model.channels, spec.preprocess.imageMean),
       loadGraph: false,
       seed: spec.randomSeed,
@@ -199,6 +220,8 @@ function classificationPlan(parsed: ParsedSpec): Planned {
       optimizer: classificationOptimizer(spec),
       schedule: classificationSchedule(spec),
       regularizer: regularizerOf(training.regularizer),
+      dropout: model.dropout,
+      mixup: training.mixupAlpha,
       seed: spec.randomSeed,
       validation: { first: 1, period: 1 },
     },
@@ -207,13 +230,14 @@ function classificationPlan(parsed: ParsedSpec): Planned {
 }
 
 function classificationOptimizer({ training: { optimizer } }: ClassificationSpec): OptimizerSettings {
+  const rateDecay = optimizer.decay > 0 ? { rateDecay: optimizer.decay } : {};
   switch (optimizer.kind) {
     case 'sgd':
-      return { kind: 'sgd', momentum: optimizer.momentum, nesterov: optimizer.nesterov };
+      return { kind: 'sgd', momentum: optimizer.momentum, nesterov: optimizer.nesterov, ...rateDecay };
     case 'adam':
-      return { kind: 'adam', beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon };
+      return { kind: 'adam', beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon, ...rateDecay };
     case 'rmsprop':
-      return { kind: 'rmsprop', rho: optimizer.rho, epsilon: optimizer.epsilon };
+      return { kind: 'rmsprop', rho: optimizer.rho, epsilon: optimizer.epsilon, ...rateDecay };
   }
 }
 

@@ -11,6 +11,8 @@ export const classificationSettingsSchema = z.strictObject({
   labels: z.array(z.string().min(1)).min(2).max(100_000),
   labelSmoothing: z.number().min(0).lt(1).default(0),
   topK: z.number().int().min(1).default(5),
+  /** Factor on the loss of each class, in the order of the labels; default 1. As Keras: the mean stays over images, not over weights. */
+  classWeights: z.array(z.number().positive()).optional(),
 });
 export type ClassificationInput = z.input<typeof classificationSettingsSchema>;
 
@@ -28,7 +30,7 @@ export function openClassification(input: ClassificationInput): Task {
       where: { path },
     });
   }
-  const { labels, labelSmoothing, topK } = parsed.data;
+  const { labels, labelSmoothing, topK, classWeights } = parsed.data;
   const count = labels.length;
   return {
     name: 'classification',
@@ -39,6 +41,7 @@ export function openClassification(input: ClassificationInput): Task {
       annotations.forEach((annotation, i) => {
         data[i * count + classOf(annotation, count)]! += 1 - labelSmoothing;
       });
+      if (classWeights) for (let k = 0; k < data.length; k++) data[k]! *= classWeights[k % count] ?? 1;
       return new Map([[target, f32([annotations.length, count], data)]]);
     },
     lossWeights: () => new Map(),

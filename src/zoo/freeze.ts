@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { EdgeError } from '../core/errors.ts';
 import type { Graph, Node } from '../graph/ir.ts';
 
 /** What stays as it is while training. Blocks are TLT's numbers: 0 is conv1 with its norm, 1–4 the stages; numbers that match nothing are ignored, as in TLT. */
@@ -8,6 +9,10 @@ export const freezeSchema = z.strictObject({
   freezeBn: z.boolean().default(false),
   /** The first k convolutions in graph order, for backbones without blocks; a norm that reads a frozen one is frozen too. */
   freezeConvs: z.number().int().min(0).default(0),
+  /** Layers by name; `*` stands for any characters. A norm that reads a frozen convolution is frozen too. */
+  freezeNames: z.array(z.string().min(1)).default([]),
+  /** Everything ahead of the last layers. */
+  freezeBackbone: z.boolean().default(false),
 });
 export type Freeze = z.output<typeof freezeSchema>;
 
@@ -35,7 +40,7 @@ export function weightsOf(node: Node, graph: Graph): { readonly kernels: readonl
   return { kernels: named(row?.kernels ?? []), others: named(row?.others ?? []) };
 }
 
-/** What learns in a graph under a freeze. An initializer that a frozen and a free node share stays frozen. */
+/** What learns in a graph under a freeze. An initializer that a frozen and a free node share stays frozen. Throws `spec-invalid` on a name that fits no layer. */
 export function learningOf(graph: Graph, freeze: Freeze): Learning {
   const frozen = frozenNodes(graph, freeze);
   const fixed = new Set<string>();
@@ -56,8 +61,26 @@ const all = (node: Node, graph: Graph): readonly string[] => {
   return [...kernels, ...others];
 };
 
-function frozenNodes(graph: Graph, { freezeBlocks, freezeBn, freezeConvs }: Freeze): ReadonlySet<Node> {
+const escaped = (text: string): string => text.replace(/[.+?^${}()|[\]\\]/g, '\\$&');
+/** Whether a layer's name fits one of these names; throws where one fits none of the layers with weights. */
+function byName(graph: Graph, names: readonly string[]): (node: Node) => boolean {
+  const patterns = names.map(name => ({ name, pattern: new RegExp(`^${name.split('*').map(escaped).join('.*')}$`) }));
+  const layers = graph.nodes.filter(node => all(node, graph).length > 0).map(node => node.name);
+  for (const { name, pattern } of patterns) {
+    if (layers.some(layer => pattern.test(layer))) continue;
+    const some = layers.length > 6 ? `${layers.slice(0, 3).join(', ')}, …, ${layers.slice(-2).join(', ')}` : layers.join(', ');
+    throw new EdgeError('spec-invalid', `freeze names "${name}", which fits none of the ${layers.length} layers with weights: ${some}.`, {
+      hint: 'Spell it as edgeforge inspect FILE shows it; * stands for any characters.',
+      where: { path: 'freeze' },
+    });
+  }
+  return node => patterns.some(({ pattern }) => pattern.test(node.name));
+}
+const isHead = (node: Node): boolean => /^(?:output_bbox|output_cov|predictions)(?:\/|$)/.test(node.name);
+
+function frozenNodes(graph: Graph, { freezeBlocks, freezeBn, freezeConvs, freezeNames, freezeBackbone }: Freeze): ReadonlySet<Node> {
   const blocks = new Set(freezeBlocks);
+  const named = byName(graph, freezeNames);
   const frozen = new Set<Node>();
   const frozenValues = new Set<string>();
   let convs = 0;
@@ -66,7 +89,8 @@ function frozenNodes(graph: Graph, { freezeBlocks, freezeBn, freezeConvs }: Free
     const isNorm = node.type === 'BatchNormalization';
     const early = node.type === 'Conv' && convs++ < freezeConvs;
     const follows = isNorm && frozenValues.has(node.inputs[0]!);
-    if (!early && !follows && !(isNorm && freezeBn) && !(block !== undefined && blocks.has(block))) continue;
+    const asked = named(node) || (freezeBackbone && !isHead(node));
+    if (!early && !follows && !asked && !(isNorm && freezeBn) && !(block !== undefined && blocks.has(block))) continue;
     frozen.add(node);
     if (node.type === 'Conv') for (const output of node.outputs) frozenValues.add(output);
   }

@@ -11,6 +11,8 @@ beforeAll(() => {
   project = new TinyProject({ devices: false, epochs: 6 });
   // Validated after the last epoch only, so that the result is the last weights and not an early best.
   project.edit('specs/train.txt', text => text.replace('first_validation_epoch: 1', 'first_validation_epoch: 99'));
+  // Four batches in threes, with an average beside the weights: all of it must survive.
+  project.edit('edgeforge.yaml', text => `${text}training: { accumulate: 3, average: 0.9, clip: { norm: 1 }, dropout: 0.1 }\n`);
 });
 afterAll(() => project[Symbol.asyncDispose]());
 
@@ -104,3 +106,9 @@ test('cancel: exit code 130, what was finished stays, and the next run goes on',
 });
 
 const sorted = (names: Iterable<string>) => [...names].sort();
+
+test('another way of learning is another training, and the plan says why', async () => {
+  project.edit('edgeforge.yaml', text => text.replace('accumulate: 3', 'accumulate: 2'));
+  const { steps } = await project.plan(['train']);
+  expect(steps.filter(({ status }) => status !== 'cached')).toEqual([{ step: 'train', status: 'run', because: 'plan.accumulate 3 → 2' }]);
+});

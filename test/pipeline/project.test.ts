@@ -38,6 +38,8 @@ describe('a project file', () => {
     ['an unknown room', swap('gate: {', 'gates: {'), 'gates', /unknown setting "gates"/],
     ['a number out of bounds', swap('keepMacs: 0.5', 'keepMacs: 1.5'), 'keepMacs', /prune\.keepMacs/],
     ['a wrong word', swap('[fp32, int8]', '[fp32, int4]'), 'precisions', /export\.precisions\.1/],
+    ['a training setting with a typo', swap('prune:', 'training: { clip: { norm: 1 }, acumulate: 2 }\nprune:'), 'acumulate', /training: unknown setting "acumulate"/],
+    ['an optimizer setting that is not its', swap('prune:', 'training: { optimizer: { kind: adam, momentum: 0.9 } }\nprune:'), 'momentum', /training\.optimizer/],
     ['a missing spec', swap('model: { spec: specs/train.txt, ', 'model: { '), 'model', /model\.spec/],
     ['a device reached in no way', swap('bench-a: { target: linux-x64, serve: true }', 'bench-a: { target: linux-x64 }'), 'bench-a', /devices\.bench-a.*exactly one way/],
     ['a device reached in two ways', swap('bench-a: { target: linux-x64,', "bench-a: { ssh: 'a@b',"), 'bench-a', /devices\.bench-a.*exactly one way/],
@@ -55,6 +57,8 @@ describe('a project file', () => {
     ['two sources', swap('data:\n', 'data:\n  kitti: here\n'), /kitti and scenes/],
     ['two goals of pruning', swap('keepMacs: 0.5', 'keepMacs: 0.5, threshold: 0.1'), /more than one goal/],
     ['retrain without prune', swap('prune: { keepMacs: 0.5 }\n', ''), /retrain without prune/],
+    ['mixup of boxes', swap('prune:', 'training: { mixup: 0.2 }\nprune:'), /training\.mixup: mixup is for classification/],
+    ['class weights of boxes', swap('specs/retrain.txt }', 'specs/retrain.txt, training: { classWeights: balanced } }'), /retrain\.training\.classWeights/],
     ['boxes for a classifier', swap('task: detectnet_v2', 'task: classification'), /learns from folders/],
   ])('refuses %s', (_, text, message) => {
     const error = failureOf(() => parseProject(text, 'edgeforge.yaml'));

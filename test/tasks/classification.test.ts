@@ -50,6 +50,13 @@ describe('classification loss', () => {
   });
 });
 
+test('class weights multiply the loss of their images, also under label smoothing', () => {
+  const task = openClassification({ labels, labelSmoothing: 0.3, classWeights: [1, 2, 4] });
+  const [target] = [...task.encode([is(1), is(2)]).values()];
+  // −Σ w·t·ln p with t = 0.7·[its class] + 0.1.
+  expect([...(target!.data as Float32Array)].map(value => Number(value.toFixed(6)))).toEqual([0.1, 1.6, 0.4, 0.1, 0.2, 3.2]);
+});
+
 describe('classification score', () => {
   test('counts top-1, top-k, recall per class and confusion', () => {
     const task = openClassification({ labels, topK: 2 });

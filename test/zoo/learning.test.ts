@@ -8,6 +8,7 @@ import { openClassification } from '../../src/tasks/classification.ts';
 import { openDetectnet } from '../../src/tasks/detectnet.ts';
 import type { Network, Task } from '../../src/tasks/task.ts';
 import { buildNetwork } from '../../src/zoo/network.ts';
+import { networkOf } from '../../src/zoo/network-file.ts';
 import { networkFromOnnx } from '../../src/zoo/onnx-backbone.ts';
 import { hasShared, shared } from '../shared.ts';
 
@@ -38,5 +39,23 @@ describe('every trainable weight has a gradient under its task’s loss', () => 
     expect(gradients(detector, openDetectnet({ labels, height: 352, width: 352 }))).toEqual(detector.trainable);
     const classifier = networkFromOnnx({ graph, task: 'classification', labels, preprocess, freezeConvs: 13 });
     expect(gradients(classifier, openClassification({ labels }))).toEqual(classifier.trainable);
+  });
+});
+
+describe('freezing', () => {
+  const { graph } = buildNetwork({ architecture: 'detectnet_v2_resnet10', labels, height: 32, width: 32, widthMultiplier: 0.125 });
+  test('by name, with the norms that follow', () => {
+    const { trainable, frozenNorms } = networkOf(graph, { freezeNames: ['block_1*', 'conv1'] });
+    expect(trainable.filter(name => /^(conv1|bn_conv1|block_1)/.test(name))).toEqual([]);
+    expect(trainable.some(name => name.startsWith('block_2'))).toBe(true);
+    expect(frozenNorms).toContain('bn_conv1');
+  });
+  test('of the whole backbone', () => {
+    expect([...networkOf(graph, { freezeBackbone: true }).trainable].sort()).toEqual(['output_bbox/bias', 'output_bbox/kernel', 'output_cov/bias', 'output_cov/kernel']);
+  });
+  test('refuses a name that fits nothing', () => {
+    expect(() => networkOf(graph, { freezeNames: ['blok_1*'] })).toThrow(expect.objectContaining({ code: 'spec-invalid', message: expect.stringContaining('"blok_1*"') }));
+    // Only * is special.
+    expect(() => networkOf(graph, { freezeNames: ['conv.'] })).toThrow(expect.objectContaining({ code: 'spec-invalid' }));
   });
 });

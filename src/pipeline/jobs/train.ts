@@ -1,5 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { z } from 'zod';
+import { EdgeError } from '../../core/errors.ts';
 import { digestOf } from '../../core/fingerprint.ts';
 import { openLoader } from '../../data/batches.ts';
 import { mapClasses } from '../../data/class-map.ts';
@@ -7,9 +9,11 @@ import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import type { Graph } from '../../graph/ir.ts';
 import type { Network, Score } from '../../tasks/task.ts';
 import { readCheckpoint } from '../../train/checkpoint.ts';
-import { type EpochRecord, type FitProgress, fit } from '../../train/fit.ts';
+import { type EpochRecord, type FitProgress, type FitResult, fit } from '../../train/fit.ts';
 import { resultOf } from '../../train/step.ts';
+import type { freezeSchema } from '../../zoo/freeze.ts';
 import { networkOf } from '../../zoo/network-file.ts';
+import { classWeightsOf } from '../class-weights.ts';
 import type { IsolatedContext } from '../isolation.ts';
 import { readManifest } from '../manifest-file.ts';
 import { openTask } from '../task-plan.ts';
@@ -25,9 +29,12 @@ export interface TrainRequest {
   readonly images?: string | undefined;
   /** Absent: nothing validates, and the last network is the result. */
   readonly validation?: string | undefined;
+  /** Where the network that goes on is written; best and last beside it where they are wanted. */
   readonly output: string;
+  readonly best?: string;
+  readonly last?: string;
   readonly scratch: string;
-  readonly freeze: { readonly freezeBlocks: readonly number[]; readonly freezeBn: boolean; readonly freezeConvs: number };
+  readonly freeze: z.input<typeof freezeSchema>;
   readonly threads?: number;
   /** TLT's periodic networks: every so many epochs `<prefix><epoch>.onnx`, written before the epoch's message. */
   readonly checkpoints?: CheckpointFiles;
@@ -47,19 +54,22 @@ export type TrainMessage =
 export interface TrainingLog {
   readonly history: readonly EpochRecord[];
   readonly best: { readonly epoch: number; readonly value: number } | undefined;
+  readonly last: { readonly epoch: number; readonly value?: number };
+  /** Which of the two goes on: the last where nothing validated. */
+  readonly kept: 'best' | 'last';
   readonly resumedFrom: number | undefined;
 }
 
-/** Trains in a process of its own and writes the best network (the last where nothing validated). */
+/** Trains in a process of its own and writes the best or the last network, as the plan says. */
 export async function trainJob(request: TrainRequest, { send, signal }: IsolatedContext): Promise<TrainingLog> {
   const { plan } = request;
-  const network = networkOf(readOnnx(await readFile(request.network)), { ...request.freeze, freezeBlocks: [...request.freeze.freezeBlocks] });
+  const network = await readNetwork(request);
   const train = await readManifest(request.train, request.images);
   const validation = request.validation === undefined ? undefined : await readManifest(request.validation, request.images);
   const note = (text: string) => send({ kind: 'note', note: text } satisfies TrainMessage);
-  const task = openTask(plan.task, network.info.labels);
   const classes = mapClasses(train, { targets: network.info.labels, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
   classes.notes.forEach(note);
+  const task = openTask(plan.task, network.info.labels, classWeightsOf(plan, classes));
   await using loader = openLoader({
     manifest: train,
     classes,
@@ -81,12 +91,7 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
     task,
     batches: epoch => loader.epoch(epoch),
     stepsPerEpoch: loader.batchesPerEpoch,
-    epochs: plan.epochs,
-    batch: plan.batch,
-    optimizer: plan.optimizer,
-    schedule: plan.schedule,
-    regularizer: plan.regularizer,
-    multiplier: rates(network, plan.backboneRate),
+    ...howToLearn(plan, network),
     ...(validate ? { validate } : {}),
     validateAt: epoch => epoch >= plan.validation.first && (epoch - plan.validation.first) % plan.validation.period === 0,
     folder: request.scratch,
@@ -101,9 +106,39 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
     },
     onNote: note,
   });
-  const kept = result.best?.network ?? result.network;
-  await writeFile(request.output, writeOnnx(kept.graph));
-  return { history: result.history, best: result.best && { epoch: result.best.epoch, value: result.best.value }, resumedFrom: result.resumedFrom };
+  return handOn(request, result);
+}
+
+async function readNetwork({ network: file, freeze }: TrainRequest): Promise<Network> {
+  const network = networkOf(readOnnx(await readFile(file)), freeze);
+  if (network.trainable.length > 0) return network;
+  throw new EdgeError('spec-invalid', 'Everything is frozen: nothing would learn.', { hint: 'Freeze fewer layers.', where: { path: 'freeze' } });
+}
+
+/** What a plan says of learning itself, as the training room takes it. */
+function howToLearn(plan: TrainingPlan, network: Network) {
+  const { epochs, batch, optimizer, schedule, regularizer, clip, average, accumulate, dropout, seed } = plan;
+  const mixup = plan.mixup > 0 ? { alpha: plan.mixup } : undefined;
+  return { epochs, batch, optimizer, schedule, regularizer, clip, average, accumulate, dropout, mixup, seed, multiplier: rates(network, plan.backboneRate) };
+}
+
+/** Writes the network that goes on, the best and the last, and says which is which. */
+async function handOn(request: TrainRequest, { network: last, best, history, resumedFrom }: FitResult): Promise<TrainingLog> {
+  const kept = best !== undefined && request.plan.keep === 'best' ? 'best' : 'last';
+  const files = [
+    [request.output, kept === 'best' && best ? best.network : last],
+    [request.best, best?.network ?? last],
+    [request.last, last],
+  ] as const;
+  for (const [file, { graph }] of files) if (file !== undefined) await writeFile(file, writeOnnx(graph));
+  const final = history.at(-1);
+  return {
+    history,
+    best: best && { epoch: best.epoch, value: best.value },
+    last: { epoch: final?.epoch ?? 0, ...(final?.validation ? { value: final.validation.value } : {}) },
+    kept,
+    resumedFrom,
+  };
 }
 
 /** At most five messages a second, and the last of each epoch: a small network takes hundreds of steps a second, and each message is a line in the run's file. */

@@ -6,6 +6,7 @@ import { defineStep } from '../../core/recipe.ts';
 import type { Manifest } from '../../data/sample.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import type { Score } from '../../tasks/task.ts';
+import { freezeSchema } from '../../zoo/freeze.ts';
 import { buildNetwork, networkSettingsSchema } from '../../zoo/network.ts';
 import { backboneSettingsSchema, networkFromOnnx } from '../../zoo/onnx-backbone.ts';
 import { loadSummary, loadWeights } from '../../zoo/weights.ts';
@@ -59,14 +60,15 @@ export const initializeStep = defineStep({
 /** Training, and retraining after pruning: the same step on another network. */
 export const trainStep = defineStep({
   name: 'train',
-  version: 1,
-  config: z.strictObject({ plan: trainingPlanSchema, freeze: z.strictObject({ freezeBlocks: z.array(z.int()), freezeBn: z.boolean(), freezeConvs: z.int() }), root }),
+  version: 2,
+  config: z.strictObject({ plan: trainingPlanSchema, freeze: freezeSchema, root }),
   inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?' },
-  outputs: { network: 'network', log: 'training-log' },
+  /** network: the one that goes on, best or last as the plan says. */
+  outputs: { network: 'network', best: 'network', last: 'network', log: 'training-log' },
   identity: ({ root: _, ...rest }) => rest,
   exclusive: cpu,
   async run({ config: { plan, freeze, root }, inputs, outputs, scratch, signal, progress, log, note }) {
-    const request: TrainRequest = { plan, freeze, ...inputs, images: inputs.images ?? root, output: outputs.network, scratch };
+    const request: TrainRequest = { plan, freeze, ...inputs, images: inputs.images ?? root, output: outputs.network, best: outputs.best, last: outputs.last, scratch };
     const onMessage = (raw: unknown) => {
       const message = raw as TrainMessage;
       if (message.kind === 'note') return note(message.note);
@@ -82,9 +84,16 @@ export const trainStep = defineStep({
     };
     const result = await isolated<TrainingLog>(job('train'), 'trainJob', request, { signal, onMessage });
     if (result.resumedFrom !== undefined) log('info', `resumed after epoch ${result.resumedFrom}`);
+    log('info', keptLine(result));
     await writeFile(outputs.log, JSON.stringify({ ...result, resumedFrom: undefined }));
   },
 });
+
+/** Best and last epoch, and which of them goes on. */
+const keptLine = ({ best, last, kept }: TrainingLog): string => {
+  const named = (epoch: number, value: number | undefined) => `epoch ${epoch}${value === undefined ? '' : ` (${value.toFixed(4)})`}`;
+  return `${best ? `best ${named(best.epoch, best.value)}, ` : ''}last ${named(last.epoch, last.value)}; the ${kept} one goes on`;
+};
 
 /** The network's score on the validation images, as the host computes it. */
 export const evaluateStep = defineStep({

@@ -1,8 +1,10 @@
 import { resolve } from 'node:path';
+import type { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
 import type { Graph } from '../../graph/ir.ts';
 import { networkInfoOf } from '../../graph/network-info.ts';
 import type { Network } from '../../tasks/task.ts';
+import type { freezeSchema } from '../../zoo/freeze.ts';
 import { buildNetwork } from '../../zoo/network.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import { networkFromOnnx } from '../../zoo/onnx-backbone.ts';
@@ -12,7 +14,7 @@ import { readModel } from './model-file.ts';
 
 export interface StartingNetwork {
   readonly network: Network;
-  readonly freeze: { readonly freezeBlocks: readonly number[]; readonly freezeBn: boolean; readonly freezeConvs: number };
+  readonly freeze: z.input<typeof freezeSchema>;
   /** Where its weights come from, in words. */
   readonly origin: string;
   readonly notes: readonly string[];
@@ -24,7 +26,7 @@ export interface StartingNetwork {
  */
 export async function startingNetwork(plan: SpecPlan, labels: readonly string[], key: string | undefined): Promise<StartingNetwork> {
   const { network: wanted } = plan;
-  const freeze = { freezeBlocks: wanted.freezeBlocks, freezeBn: wanted.freezeBn, freezeConvs: 0 };
+  const freeze = { freezeBlocks: [...wanted.freezeBlocks], freezeBn: wanted.freezeBn, freezeBackbone: wanted.freezeBackbone };
   const start = (network: Network, origin: string, notes: readonly string[] = []): StartingNetwork => ({ network, freeze, origin, notes });
   const file = wanted.pretrained;
   if (file === undefined) {
@@ -38,7 +40,7 @@ export async function startingNetwork(plan: SpecPlan, labels: readonly string[],
   const source = await readModel(resolve(file), key);
   const info = networkInfoOf(source);
   if (wanted.loadGraph || (info?.task === 'classification' && plan.training.task.name === 'classification' && info.labels.join('\n') === labels.join('\n'))) {
-    const network = networkOf(source, { ...freeze, freezeBlocks: [...freeze.freezeBlocks] });
+    const network = networkOf(source, freeze);
     checkFits(network, plan, labels, file);
     return start(network, `the whole graph of ${file}`);
   }

@@ -65,7 +65,10 @@ async function trained(request: TltTrain, tell: Tell, status: StatusFile): Promi
   await epochs.settled();
   if (log.resumedFrom !== undefined) tell.say(`Went on from epoch ${log.resumedFrom} of an earlier run of this command.`);
   const files = await writeModel(join(results, 'weights', finalName(request, plan)), readOnnx(await readFile(work.request.output)), key);
-  if (log.best) tell.say(`The final network is that of epoch ${log.best.epoch}, the best on the validation images (${log.best.value.toFixed(4)}).`);
+  if (log.best)
+    tell.say(
+      `The final network is that of epoch ${(log[log.kept] ?? log.last).epoch}, the ${log.kept}; the best on the validation images was epoch ${log.best.epoch} (${log.best.value.toFixed(4)}), the last is epoch ${log.last.epoch}.`,
+    );
   tell.say(`Files: ${files.join(', ')}`);
   return { files, log };
 }
