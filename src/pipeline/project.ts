@@ -66,6 +66,8 @@ const retrainSchema = z.strictObject({
   freezeLayers: z.int().nonnegative().optional(),
   backboneRate: z.number().positive().max(1).optional(),
   training: trainingSectionSchema.optional(),
+  /** The network before pruning as the teacher: weight is its share of the loss, temperature softens a classifier's probabilities (default 4). */
+  distill: z.strictObject({ weight: z.number().gt(0).max(1).default(0.5), temperature: z.number().positive().optional() }).optional(),
 });
 
 const benchmarkSchema = z.strictObject({
@@ -172,6 +174,9 @@ function checked(settings: ProjectFile, file: string): ProjectFile {
   for (const [where, section] of Object.entries({ training: settings.training, 'retrain.training': settings.retrain?.training })) {
     const wrong = section && refuseSection(section, settings.task);
     if (wrong) refuse(`${where}.${wrong.path}: ${wrong.message}`, wrong.hint);
+  }
+  if (settings.task !== 'classification' && settings.retrain?.distill?.temperature !== undefined) {
+    refuse('retrain.distill.temperature: it softens the probabilities of classes; coverage is soft already.', 'Remove temperature; weight is what detectors have.');
   }
   if (settings.retrain && !prune) refuse('retrain without prune.', 'Add prune: {keepMacs: 0.5}, or remove retrain.');
   return settings;

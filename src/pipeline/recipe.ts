@@ -1,10 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { parse as parseYaml } from 'yaml';
-import { type CalibrationRecipe, calibrationRecipe } from '../compress/calibrate.ts';
 import { pruneSettings } from '../compress/prune.ts';
 import { asEdgeError, EdgeError } from '../core/errors.ts';
-import { inPackage } from '../core/package-root.ts';
 import { type Artifact, Recipe } from '../core/recipe.ts';
 import type { StatCache } from '../core/stat-cache.ts';
 import type { Store } from '../core/store.ts';
@@ -12,15 +8,15 @@ import type { DevicePool, KnownDevice } from './device-pool.ts';
 import { addDevice } from './device-recipe.ts';
 import type { Published } from './outputs.ts';
 import type { Project } from './project.ts';
+import { distillOf, freezeOf, keyConfig, readCalibration, readPlan } from './project-files.ts';
 import { inProject, sourceFile, sourceFolder } from './sources.ts';
 import { convertStep, datasetStep, scenesStep } from './steps/data.ts';
 import { deviceSteps, reachStep } from './steps/device.ts';
 import { exportStep, quantizeStep } from './steps/export.ts';
 import { baselinesStep, calibrateStep, evaluateStep, initializeStep, tensorsStep, trainStep } from './steps/learn.ts';
-import { keyDigest, packageStep } from './steps/package.ts';
+import { packageStep } from './steps/package.ts';
 import { pruneStep } from './steps/prune.ts';
-import { planTraining, type SpecPlan } from './training-plan.ts';
-import type { TrainingSection } from './training-section.ts';
+import type { SpecPlan } from './training-plan.ts';
 
 export interface ProjectRecipe {
   readonly recipe: Recipe;
@@ -153,45 +149,17 @@ async function addPruning(
   const retrained = recipe.add(trainStep, {
     id: 'retrain',
     config: {
-      plan: second.training,
+      plan: { ...second.training, ...distillOf(retrain.distill) },
       freeze: freezeOf(second, retrain.freezeLayers ?? project.settings.model.freezeLayers, section),
       ...data.root,
     },
-    inputs: { network: pruned.network, ...data.learning },
+    inputs: { network: pruned.network, ...data.learning, ...(retrain.distill ? { teacher: trained.network } : {}) },
   });
   const again = recipe.add(evaluateStep, { id: 'evaluate retrained', config: { plan: second.training, ...data.root }, inputs: { network: retrained.network, ...data.judging } });
   return { pruned: report, retrained: { log: retrained.log, score: again.score }, final: { network: retrained.network, score: again.score } };
 }
 
 const defined = <T extends object>(value: T): T => Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as T;
-
-/** What stays as it is: the spec's blocks and norms, the project's first convolutions and names. */
-const freezeOf = ({ network: { freezeBlocks, freezeBn, freezeBackbone } }: SpecPlan, freezeConvs = 0, section: TrainingSection = {}) => ({
-  freezeBlocks: [...freezeBlocks],
-  freezeBn,
-  freezeBackbone,
-  freezeConvs,
-  freezeNames: section.freeze ?? [],
-});
-
-async function readPlan(project: Project, spec: string, own: { readonly backboneRate?: number | undefined; readonly section?: TrainingSection } = {}): Promise<SpecPlan> {
-  const file = inProject(project.folder, spec);
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new EdgeError('file-missing', `The spec ${file} cannot be read.`, {
-      hint: `Correct model.spec or retrain.spec in ${project.file}.`,
-      where: { file: project.file },
-      cause,
-    });
-  });
-  const { preprocess } = project.settings.model;
-  return planTraining(text, {
-    file,
-    task: project.settings.task,
-    backboneRate: own.backboneRate ?? project.settings.model.backboneRate,
-    section: own.section ?? project.settings.training,
-    fit: preprocess?.resize === 'letterbox' ? 'letterbox' : undefined,
-  });
-}
 
 /** A dataset, as inputs of what reads it, and where its images lie: `root` for the settings of its readers or `images` among their inputs, one of the two. */
 interface Data {
@@ -263,34 +231,6 @@ async function networkConfig(project: Project, { network, training }: SpecPlan, 
       ...(model.width === undefined ? {} : { widthMultiplier: model.width }),
     },
   };
-}
-
-/** Where the key lies and which it is; the key itself enters no file of ours. */
-async function keyConfig(project: Project) {
-  const { keyFile } = project.settings.export;
-  if (keyFile === undefined) return {};
-  const path = inProject(project.folder, keyFile);
-  return { keyFile: path, keyDigest: await keyDigest(path) };
-}
-
-/** The project's calibration recipe: a file of its own, or one that comes with edgeforge, by name. */
-async function readCalibration(project: Project): Promise<CalibrationRecipe> {
-  const name = project.settings.export.calibration;
-  const file = name.endsWith('.yaml') ? inProject(project.folder, name) : inPackage('calibration', `${name}.yaml`);
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new EdgeError('file-missing', `The calibration recipe ${file} cannot be read.`, {
-      hint: 'Name entropy, minmax, percentile, or a .yaml of your own under export.calibration.',
-      where: { file: project.file, path: 'export.calibration' },
-      cause,
-    });
-  });
-  const parsed = calibrationRecipe.safeParse(parseYaml(text));
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new EdgeError('calibration-invalid', `${file}: ${issue?.path.join('.')}: ${issue?.message}`, {
-    hint: 'Correct the recipe; calibration/entropy.yaml is an example.',
-    where: { file },
-  });
 }
 
 function selected(recipe: Recipe, words: readonly string[]): string[] {

@@ -53,6 +53,7 @@ export function openClassification(input: ClassificationInput): Task {
           'predictions',
         ),
       ),
+    distill: (builder, outputs, teacher, temperature) => softened(builder, outputNamed(outputs, 'predictions'), outputNamed(teacher, 'predictions'), temperature),
     endEpoch: () => {},
     state: () => ({}),
     restore: () => {},
@@ -70,17 +71,32 @@ function classOf(annotation: Annotation, count: number): number {
   });
 }
 
+/** Values whose softmax is the output: the logits of a Softmax node, else ln(p + 1e-7) of probabilities, as Keras keeps them from 0. */
+function logitsOf(builder: Builder, output: string): string {
+  const softmax = builder.nodes.find(node => node.type === 'Softmax' && node.outputs[0] === output);
+  return softmax?.inputs[0] ?? builder.op('Log', [builder.op('Add', [output, builder.constant(1e-7)])]);
+}
+const sumOverClasses = (builder: Builder, value: string): string =>
+  builder.op('ReduceMean', [builder.op('ReduceSum', [value, builder.indices([1])], { keepdims: int(0) })], { axes: ints([0]), keepdims: int(0) });
+
 /**
  * Mean over the batch of −Σ t·ln softmax(logits). Where the output is a Softmax node its logits are used through LogSoftmax, which stays exact when the probability
  * underflows; any other output is taken as probabilities, with Keras' 1e-7 inside the logarithm.
  */
 function crossEntropy(builder: Builder, output: string): LossNodes {
-  const softmax = builder.nodes.find(node => node.type === 'Softmax' && node.outputs[0] === output);
-  const logarithm =
-    softmax === undefined ? builder.op('Log', [builder.op('Add', [output, builder.constant(1e-7)])]) : builder.op('LogSoftmax', [softmax.inputs[0]!], { axis: int(-1) });
-  const perImage = builder.op('ReduceSum', [builder.op('Mul', [logarithm, target]), builder.indices([1])], { keepdims: int(0) });
-  const total = builder.op('Neg', [builder.op('ReduceMean', [perImage], { axes: ints([0]), keepdims: int(0) })]);
+  const isSoftmax = builder.nodes.some(node => node.type === 'Softmax' && node.outputs[0] === output);
+  const logits = logitsOf(builder, output);
+  const logarithm = isSoftmax ? builder.op('LogSoftmax', [logits], { axis: int(-1) }) : logits;
+  const total = builder.op('Neg', [sumOverClasses(builder, builder.op('Mul', [logarithm, target]))]);
   return { total, parts: { [part]: total } };
+}
+
+/** T²·KL(teacher ‖ student) of the probabilities softened by T, mean over the batch (Hinton et al., "Distilling the knowledge in a neural network", 2015; T² keeps the gradients' size). */
+function softened(builder: Builder, output: string, teacher: string, temperature: number): string {
+  const logarithm = (name: string) => builder.op('LogSoftmax', [builder.op('Div', [logitsOf(builder, name), builder.constant(temperature)])], { axis: int(-1) });
+  const [own, wanted] = [logarithm(output), logarithm(teacher)];
+  const divergence = builder.op('Mul', [builder.op('Exp', [wanted]), builder.op('Sub', [wanted, own])]);
+  return builder.op('Mul', [sumOverClasses(builder, divergence), builder.constant(temperature ** 2)]);
 }
 
 function decode(outputs: NamedTensors, count: number): readonly Prediction[] {

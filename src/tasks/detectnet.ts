@@ -6,7 +6,7 @@ import { boxAgreement } from './agreement.ts';
 import { normalised, type ObjectiveWeights, reweighted } from './auto-weight.ts';
 import { createDetectnetDecoder } from './detectnet-decode.ts';
 import { createDetectnetEncoder } from './detectnet-encode.ts';
-import { addDetectnetLoss, partName, targetNames, weightName } from './detectnet-loss.ts';
+import { addDetectnetDistillation, addDetectnetLoss, partName, targetNames, weightName } from './detectnet-loss.ts';
 import { scoreBoxes } from './detectnet-score.ts';
 import { type DetectnetClass, type DetectnetInput, type DetectnetSettings, parseDetectnetSettings } from './detectnet-settings.ts';
 import type { NamedTensors, Task } from './task.ts';
@@ -37,6 +37,10 @@ export function openDetectnet(input: DetectnetInput): Task {
     loss: (builder, outputs) => {
       const names = outputs.map(output => output.name);
       return addDetectnetLoss(builder, labels, outputNamed(names, 'cov'), outputNamed(names, 'bbox'));
+    },
+    distill: (builder, outputs, teacher) => {
+      const named = (names: readonly string[]) => ({ coverage: outputNamed(names, 'cov'), boxes: outputNamed(names, 'bbox') });
+      return addDetectnetDistillation(builder, labels, named(outputs), named(teacher));
     },
     endEpoch: weights.endEpoch,
     state: weights.state,

@@ -54,6 +54,8 @@ export interface Task {
   lossWeights(): NamedTensors;
   /** Adds the loss to a builder in which the network's outputs and the targets are values. */
   loss(builder: Builder, outputs: readonly { readonly name: string; readonly type: TensorType }[]): LossNodes;
+  /** Adds the distance of a network's outputs to a teacher's (names of both, in any order) as a scalar of the same scale as the loss. Absent: the task has none. */
+  distill?(builder: Builder, outputs: readonly string[], teacher: readonly string[], temperature: number): string;
   /** End of an epoch: sums of the loss parts in, so that auto-weighting may move. */
   endEpoch(partSums: Readonly<Record<string, number>>, steps: number): void;
   /** State that a checkpoint must carry (auto-weight sums), as JSON. */

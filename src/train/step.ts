@@ -9,6 +9,7 @@ import type { NamedTensors, Network, Task } from '../tasks/task.ts';
 import type { DropoutMask } from './dropout.ts';
 import { lower, openStep, trustCompute } from './open-graph.ts';
 import { type OptimizerSettings, optimizerOf } from './optimizers.ts';
+import type { Distillation } from './teacher.ts';
 import { buildTrainGraph, type TrainGraph } from './train-graph.ts';
 import { alone, averageOf, type Share, type UpdateOptions, updateScalars } from './update-graph.ts';
 
@@ -17,6 +18,7 @@ export interface TrainStepOptions extends Omit<UpdateOptions, 'optimizer'> {
   readonly optimizer: OptimizerSettings;
   /** The step takes dropout masks. */
   readonly dropout?: boolean | undefined;
+  readonly distill?: Distillation | undefined;
   /** Where the numbers are made; default: onnxruntime-cpu. */
   readonly compute?: ComputeName;
   /** auto: that of the compute; on the CPU nchwc where its self-test passes, else std with a note. */
@@ -69,11 +71,11 @@ export interface TrainStep {
 
 /** Compiles network, task and optimizer into one graph, lowers it and opens it, holding the network's weights. */
 export async function compileTrainStep(network: Network, task: Task, options: TrainStepOptions): Promise<TrainStep> {
-  const { batch, dropout, regularizer, multiplier, clip, average, accumulate, compute = 'onnxruntime-cpu' } = options;
+  const { batch, dropout, distill, regularizer, multiplier, clip, average, accumulate, compute = 'onnxruntime-cpu' } = options;
   const stepsPerCall = options.stepsPerCall ?? computeTable[compute].stepsPerCall;
   const update: UpdateOptions = { optimizer: optimizerOf(options.optimizer), regularizer, multiplier, clip, average, accumulate };
   const { lowering, notes } = await chooseLowering(compute, options.lowering ?? 'auto');
-  const built = buildTrainGraph(network, task, { batch, dropout, ...update });
+  const built = buildTrainGraph(network, task, { batch, dropout, distill, ...update });
   const lowered = await lower(built.graph, lowering, built.state);
   const session = await openStep(lowered, built.state, { compute, stepsPerCall, ...options });
   const { initial, ...graph } = built;

@@ -7,12 +7,14 @@ import { inferShapes } from '../graph/shapes.ts';
 import { type TrainingNorm, toTrainingForm } from '../graph/training-form.ts';
 import type { LossNodes, Network, Task } from '../tasks/task.ts';
 import { type DropoutMask, withDropout } from './dropout.ts';
+import { type Distillation, withTeacher } from './teacher.ts';
 import { addUpdates, type UpdateOptions, type Updates } from './update-graph.ts';
 
 export interface TrainGraphOptions extends UpdateOptions {
   readonly batch: number;
   /** Masks ahead of the heads are inputs of the step. */
   readonly dropout?: boolean | undefined;
+  readonly distill?: Distillation | undefined;
 }
 /** One whole training step as a graph of internal operators: weights, slots and running statistics go in and come out. */
 export interface TrainGraph extends Updates {
@@ -28,7 +30,7 @@ interface Forward {
   readonly masks: readonly DropoutMask[];
 }
 /** The forward pass in training form with the loss on it; what learns and the running statistics have become inputs. */
-function forwardWithLoss(network: Network, task: Task, { batch, dropout = false }: TrainGraphOptions): Forward {
+function forwardWithLoss(network: Network, task: Task, { batch, dropout = false, distill }: TrainGraphOptions): Forward {
   const bound = bindBatch(atOpset17(network.graph), batch);
   const { graph: learning, norms } = toTrainingForm(bound, { frozenNorms: network.frozenNorms });
   const moving = new Set([...network.trainable, ...norms.flatMap(norm => [norm.runningMean, norm.runningVariance])]);
@@ -41,7 +43,8 @@ function forwardWithLoss(network: Network, task: Task, { batch, dropout = false 
   for (const [name, type] of Object.entries(task.targets(batch))) builder.input(name, type.dataType, type.dims);
   for (const [name, value] of task.lossWeights()) builder.input(name, value.dataType, value.dims);
   const outputs = graph.outputs.map(({ name }) => ({ name, type: types.get(name) as TensorType }));
-  return { builder, loss: task.loss(builder, outputs), norms, masks };
+  const loss = task.loss(builder, outputs);
+  return { builder, loss: distill ? withTeacher(builder, network, task, loss, { batch, distill }) : loss, norms, masks };
 }
 function typeOf(name: string, graph: Graph): TensorType {
   const tensor = graph.initializers.get(name);

@@ -14,7 +14,13 @@ const wave = (dims: readonly number[], scale: number, shift: number): F64Tensor 
 });
 
 /** Largest difference between the gradient by the graph and by central differences of the float64 loss, over every element of every logit. */
-function worst(task: Task, logits: Readonly<Record<string, F64Tensor>>, annotations: readonly Annotation[], activation: Readonly<Record<string, 'Sigmoid' | 'Softmax'>>): number {
+function worst(
+  task: Task,
+  logits: Readonly<Record<string, F64Tensor>>,
+  annotations: readonly Annotation[],
+  activation: Readonly<Record<string, 'Sigmoid' | 'Softmax'>>,
+  teacher?: Readonly<Record<string, F64Tensor>>,
+): number {
   const builder = new Builder();
   const outputs = Object.entries(logits).map(([name, { dims }]) => {
     builder.input(`${name}/logits`, 'float32', dims);
@@ -25,13 +31,27 @@ function worst(task: Task, logits: Readonly<Record<string, F64Tensor>>, annotati
   for (const [name, type] of Object.entries(task.targets(annotations.length))) builder.input(name, type.dataType, type.dims);
   const weights = task.lossWeights();
   for (const [name, tensor] of weights) builder.input(name, tensor.dataType, tensor.dims);
-  const { total } = task.loss(builder, outputs);
+  const own = task.loss(builder, outputs).total;
+  for (const [name, { dims }] of Object.entries(teacher ?? {})) builder.input(`teacher/${name}`, 'float32', dims);
+  const soft =
+    teacher &&
+    task.distill!(
+      builder,
+      Object.keys(logits),
+      Object.keys(teacher).map(name => `teacher/${name}`),
+      3,
+    );
+  const total = soft === undefined ? own : builder.op('Add', [own, soft]);
   builder.output(total, 'float32', []);
   const forward = builder.graph();
   const wrt = Object.keys(logits).map(name => `${name}/logits`);
   const { graph, gradients } = differentiate(forward, { loss: total, wrt });
   const fixed = [...task.encode(annotations), ...weights].map(([name, tensor]) => [name, f64(tensor)] as const);
-  const feeds = new Map([...fixed, ...Object.entries(logits).map(([name, tensor]) => [`${name}/logits`, tensor] as const)]);
+  const feeds = new Map([
+    ...fixed,
+    ...Object.entries(teacher ?? {}).map(([name, tensor]) => [`teacher/${name}`, tensor] as const),
+    ...Object.entries(logits).map(([name, tensor]) => [`${name}/logits`, tensor] as const),
+  ]);
   const found = evaluate(graph, feeds, [...gradients.values()]);
   const lossAt = (name: string, tensor: F64Tensor) => evaluate(forward, new Map([...feeds, [name, tensor]]), [total]).get(total)!.data[0]!;
   let largest = 0;
@@ -57,11 +77,15 @@ describe('gradients of the losses, against differences in float64', () => {
     ];
     const logits = { output_cov: wave([2, 2, 2, 4], 3, -1), output_bbox: wave([2, 8, 2, 4], 1, 0.3) };
     expect(worst(task, logits, annotations, { output_cov: 'Sigmoid' })).toBeLessThan(1e-8);
+    const teacher = { output_cov: wave([2, 2, 2, 4], 0.4, 0.5), output_bbox: wave([2, 8, 2, 4], 0.7, 0.1) };
+    expect(worst(task, logits, annotations, { output_cov: 'Sigmoid' }, teacher)).toBeLessThan(1e-8);
   });
 
   test('classification with label smoothing', () => {
     const task = openClassification({ labels: ['a', 'b', 'c'], labelSmoothing: 0.1 });
     const annotations: Annotation[] = [0, 2, 1, 1].map(classIndex => ({ kind: 'class', classIndex }));
     expect(worst(task, { predictions: wave([4, 3], 4, 0) }, annotations, { predictions: 'Softmax' })).toBeLessThan(1e-8);
+    const teacher = { predictions: { dims: [4, 3], data: Float64Array.from([0.7, 0.2, 0.1, 0.1, 0.1, 0.8, 0.3, 0.4, 0.3, 0.05, 0.9, 0.05]) } };
+    expect(worst(task, { predictions: wave([4, 3], 4, 0) }, annotations, { predictions: 'Softmax' }, teacher)).toBeLessThan(1e-8);
   });
 });

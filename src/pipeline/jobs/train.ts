@@ -11,6 +11,7 @@ import type { Network, Score } from '../../tasks/task.ts';
 import { readCheckpoint } from '../../train/checkpoint.ts';
 import { type EpochRecord, type FitProgress, type FitResult, fit } from '../../train/fit.ts';
 import { resultOf } from '../../train/step.ts';
+import type { Distillation } from '../../train/teacher.ts';
 import type { freezeSchema } from '../../zoo/freeze.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import { classWeightsOf } from '../class-weights.ts';
@@ -24,6 +25,8 @@ import { scoreNetwork } from './evaluate.ts';
 export interface TrainRequest {
   readonly plan: TrainingPlan;
   readonly network: string;
+  /** The network that plan.distill speaks of. */
+  readonly teacher?: string | undefined;
   readonly train: string;
   /** Where the images lie that the manifests speak of; absent: their roots are absolute. */
   readonly images?: string | undefined;
@@ -92,6 +95,7 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
     batches: epoch => loader.epoch(epoch),
     stepsPerEpoch: loader.batchesPerEpoch,
     ...howToLearn(plan, network),
+    ...(await readTeacher(request)),
     ...(validate ? { validate } : {}),
     validateAt: epoch => epoch >= plan.validation.first && (epoch - plan.validation.first) % plan.validation.period === 0,
     folder: request.scratch,
@@ -113,6 +117,11 @@ async function readNetwork({ network: file, freeze }: TrainRequest): Promise<Net
   const network = networkOf(readOnnx(await readFile(file)), freeze);
   if (network.trainable.length > 0) return network;
   throw new EdgeError('spec-invalid', 'Everything is frozen: nothing would learn.', { hint: 'Freeze fewer layers.', where: { path: 'freeze' } });
+}
+
+async function readTeacher({ teacher, plan }: TrainRequest): Promise<{ readonly distill?: Distillation }> {
+  if (plan.distill === undefined || teacher === undefined) return {};
+  return { distill: { teacher: networkOf(readOnnx(await readFile(teacher))), ...plan.distill } };
 }
 
 /** What a plan says of learning itself, as the training room takes it. */

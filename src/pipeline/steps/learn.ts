@@ -62,7 +62,7 @@ export const trainStep = defineStep({
   name: 'train',
   version: 2,
   config: z.strictObject({ plan: trainingPlanSchema, freeze: freezeSchema, root }),
-  inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?' },
+  inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?', teacher: 'network?' },
   /** network: the one that goes on, best or last as the plan says. */
   outputs: { network: 'network', best: 'network', last: 'network', log: 'training-log' },
   identity: ({ root: _, ...rest }) => rest,
