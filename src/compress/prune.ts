@@ -152,6 +152,28 @@ export function pruneAt(plan: PrunePlan, threshold: number): Network {
 /** The same in its sizes alone: quick, for finding a threshold. */
 export const sizedAt = (plan: PrunePlan, threshold: number): Network => cut(plan, plan.network.graph, removedChannels(plan, threshold));
 
+/** What is left at a threshold, without the weights' values: multiply-accumulates, parameters, and the filters of each layer in the order of the plan's groups. */
+export interface PruneSize {
+  readonly macs: number;
+  readonly parameters: number;
+  readonly filters: readonly number[];
+}
+/** Sizes of a plan by threshold. Channels go in a fixed order, so a set that was sized once is known again by how many stay. */
+export function pruneSizes(plan: PrunePlan): (threshold: number) => PruneSize {
+  const known = new Map<string, PruneSize>();
+  return threshold => {
+    const key = plan.groups.map(group => (group.locked === undefined ? retainedCount(group.importance, { ...plan.settings, threshold }) : '')).join();
+    const found = known.get(key) ?? sizeAt(plan, threshold);
+    known.set(key, found);
+    return found;
+  };
+}
+function sizeAt(plan: PrunePlan, threshold: number): PruneSize {
+  const { graph } = sizedAt(plan, threshold);
+  const { macs, parameters } = costOf(graph);
+  return { macs, parameters, filters: plan.groups.flatMap(({ layers }) => layers.map(layer => graph.initializers.get(layer.weight)?.dims[layer.axis] ?? 0)) };
+}
+
 const cut = ({ network, classes }: PrunePlan, graph: Graph, removed: ReadonlySet<number>): Network =>
   removed.size === 0 ? network : { ...network, graph: withoutChannels(graph, classes, removed) };
 

@@ -118,6 +118,14 @@ export class Store {
     return text === undefined ? undefined : parsed(causeSchema, text);
   }
 
+  /** Every action on record, oldest first; damaged records are left out, and whether outputs are still here is not asked. */
+  async actions(): Promise<readonly ActionRecord[]> {
+    const names = await readdir(join(this.root, 'actions')).catch(() => [] as string[]);
+    const texts = await Promise.all(names.filter(name => name.endsWith('.json')).map(name => readFile(join(this.root, 'actions', name), 'utf8').catch(() => '')));
+    const records = texts.map(text => parsed(recordSchema, text)).filter(record => record !== undefined);
+    return records.sort((a, b) => (a.at < b.at ? -1 : 1));
+  }
+
   /** The step's own folder, held until released. Throws `locked` where another run is at the same work. */
   async scratch(fingerprint: Fingerprint, what: string): Promise<Scratch> {
     const folder = join(this.root, 'scratch', fingerprint);

@@ -85,6 +85,11 @@ async function sizeOfImage(bytes: Buffer): Promise<Size> {
   return { width: width ?? 0, height: height ?? 0 };
 }
 
+/** A whole image scaled to a size, whatever its shape: for a person to look at. Throws `image-corrupt` or `file-missing`. */
+export async function decodeScaled(file: string, { width, height }: Size): Promise<Pixels> {
+  return shielded(file, async () => pixelsOf(file, open(await bytesOf(file)).resize(width, height, { fit: 'fill' })));
+}
+
 /** A window of decoded pixels scaled to another size (bilinear with area averaging when it shrinks). */
 export async function cutWindow({ data, width, height }: Pixels, window: Window): Promise<Pixels> {
   const image = sharp(data, { raw: { width, height, channels: 3 } })

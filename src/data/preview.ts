@@ -4,6 +4,7 @@ import type { Preprocess } from '../graph/network-info.ts';
 import type { Box, ScoredBox } from '../tasks/task.ts';
 import { inParallel } from './_in-parallel.ts';
 import type { Batch } from './batches.ts';
+import type { Pixels } from './decode.ts';
 
 /** One picture of a sheet: a file, or raw RGB pixels; boxes in pixels of that picture. Truth is drawn solid, predictions dashed with their score. */
 export interface Picture {
@@ -73,6 +74,13 @@ export async function contactSheet(pictures: readonly Picture[], { labels, colum
   }
   const sheet = sharp({ create: { width: gap + across * (tileWidth + gap), height: top, channels: 3, background: '#1b1d20' } }).composite(layers);
   return format === 'png' ? sheet.png().toBuffer() : sheet.jpeg({ quality: 88 }).toBuffer();
+}
+
+/** One picture with its boxes, `width` pixels wide: as PNG bytes and as pixels. */
+export async function drawPicture(picture: Picture, labels: readonly string[], width: number): Promise<{ readonly png: Buffer; readonly pixels: Pixels }> {
+  const drawn = await tile(picture, labels, width);
+  const { data, info } = await sharp(drawn.data).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+  return { png: drawn.data, pixels: { data, width: info.width, height: info.height } };
 }
 
 /** The images of a batch as pictures, its preprocessing undone: what the network sees, augmented, with its boxes. */

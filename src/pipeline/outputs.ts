@@ -2,7 +2,7 @@ import { chmod, cp, mkdir, readdir, rm, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import type { Digest } from '../core/fingerprint.ts';
 import type { Artifact, Recipe } from '../core/recipe.ts';
-import type { Store } from '../core/store.ts';
+import type { ActionRecord, Store } from '../core/store.ts';
 
 /** Which artifacts people want as files, and under which names. */
 export interface Published {
@@ -48,8 +48,11 @@ async function makeWritable(path: string): Promise<void> {
 }
 
 /** The digest of the artifact as its step made it last, where it is still in the store. */
-export async function latestOutput(store: Store, artifact: Artifact): Promise<Digest | undefined> {
-  const cause = await store.latest(artifact.node.id);
+export const latestOutput = async (store: Store, artifact: Artifact): Promise<Digest | undefined> => (await latestRecord(store, artifact.node.id))?.outputs[artifact.output];
+
+/** What the step of this id did last, where its outputs are still in the store. */
+export async function latestRecord(store: Store, stepId: string): Promise<ActionRecord | undefined> {
+  const cause = await store.latest(stepId);
   const recalled = cause && (await store.recall(cause.fingerprint));
-  return recalled?.status === 'present' ? recalled.record.outputs[artifact.output] : undefined;
+  return recalled?.status === 'present' ? recalled.record : undefined;
 }

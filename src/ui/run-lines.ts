@@ -41,9 +41,13 @@ export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: {
 
 function progressLine({ step, done, total, unit, metrics }: Extract<RunEvent, { type: 'step-progress' }>, elapsedMs: number): string {
   const eta = done > 0 && total > done ? `, about ${durationText((elapsedMs / done) * (total - done))} left` : '';
-  const figures = Object.entries(metrics).map(([name, value]) => `${name} ${figure(value)}`);
+  const figures = headline(metrics);
   return `  ${step}: ${done}/${total} ${unit}${eta}${figures.length > 0 ? ` — ${figures.join(', ')}` : ''}`;
 }
+
+/** Metrics as words, those of single classes left out. */
+export const headline = (metrics: Readonly<Record<string, number>>): string[] =>
+  Object.entries(metrics).flatMap(([name, value]) => (name.startsWith('class/') ? [] : [`${name} ${figure(value)}`]));
 
 /** Four significant digits, without an exponent where a person would not write one. */
 export const figure = (value: number): string =>

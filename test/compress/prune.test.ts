@@ -5,6 +5,7 @@ import { pruneToBudget } from '../../src/compress/budget.ts';
 import { channelClasses } from '../../src/compress/channel-groups.ts';
 import { filterNorms, normalize } from '../../src/compress/importance.ts';
 import { planPrune, prune, pruneAt, pruneSettings, retainedCount, sizedAt } from '../../src/compress/prune.ts';
+import { pruneCurve } from '../../src/compress/prune-curve.ts';
 import { sliceTensor } from '../../src/compress/slice.ts';
 import { openSession } from '../../src/compute/session.ts';
 import { writeOnnx } from '../../src/formats/onnx.ts';
@@ -254,6 +255,22 @@ describe('pruneToBudget', () => {
     const left = report.macsAfter / report.macsBefore;
     expect(left).toBeLessThanOrEqual(keepMacs);
     expect(left).toBeGreaterThan(keepMacs - 0.15);
+  });
+  it('foresees on its curve exactly what a prune to a budget or at a threshold gives', () => {
+    const settings = pruneSettings.parse({ minFilters: 4 });
+    const curve = pruneCurve(detector(), settings);
+    expect(curve.points[0]).toMatchObject({ threshold: 0, macs: curve.macs, parameters: curve.parameters });
+    for (const key of ['macs', 'parameters'] as const) {
+      const sizes = curve.points.map(point => point[key]);
+      expect(sizes).toEqual([...sizes].sort((a, b) => b - a));
+    }
+    const half = curve.budgets.find(({ keep }) => keep === 0.5);
+    const { report } = pruneToBudget(detector(), { keepMacs: 0.5 }, settings);
+    expect(half?.macs).toMatchObject({ threshold: report.settings.threshold, macs: report.macsAfter, parameters: report.parametersAfter });
+    const filters = new Map(curve.layers.map(({ layer }, index) => [layer, half?.macs?.filters[index]]));
+    for (const { layer, filtersAfter } of report.layers) expect(filters.get(layer)).toBe(filtersAfter);
+    const { threshold, macs, parameters } = curve.points[16]!;
+    expect(prune(detector(), { ...settings, threshold }).report).toMatchObject({ macsAfter: macs, parametersAfter: parameters });
   });
   it('names the least that can be reached', () => {
     expect(() => pruneToBudget(detector(), { keepMacs: 0.0001 }, pruneSettings.parse({}))).toThrow(/at least \d/);

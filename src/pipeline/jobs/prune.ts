@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { type ActivationStatistics, activationStatistics } from '../../compress/activation-statistics.ts';
 import { pruneToBudget } from '../../compress/budget.ts';
 import { type PruneReport, type PruneSettings, prune } from '../../compress/prune.ts';
+import { type PruneCurve, pruneCurve } from '../../compress/prune-curve.ts';
 import { openBatches } from '../../data/batches.ts';
 import { mapClasses } from '../../data/class-map.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
@@ -20,6 +21,7 @@ export interface PruneRequest {
   /** Present where importance is `energy`: training images to look at, unaugmented, and how many. */
   readonly energy?: EnergySource | undefined;
 }
+export type PruneCurveRequest = Pick<PruneRequest, 'settings' | 'network' | 'energy'>;
 export interface EnergySource {
   readonly plan: Pick<TrainingPlan, 'input' | 'fit' | 'mapping'>;
   readonly train: string;
@@ -35,6 +37,12 @@ export async function pruneJob({ settings, budget, network: file, output, energy
   const pruned = budget ? pruneToBudget(network, budget, settings, seen) : prune(network, settings, seen);
   await writeFile(output, writeOnnx(pruned.network.graph));
   return pruned.report;
+}
+
+/** What pruning by these settings would leave of a network at any threshold or budget; writes nothing. */
+export async function pruneCurveJob({ settings, network: file, energy }: PruneCurveRequest, { send, signal }: IsolatedContext): Promise<PruneCurve> {
+  const network = networkOf(readOnnx(await readFile(file)));
+  return pruneCurve(network, settings, energy && (await look(network, energy, signal, (done, total) => send({ done, total }))));
 }
 
 async function look(

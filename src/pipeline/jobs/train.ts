@@ -53,6 +53,8 @@ export const checkpointFile = ({ prefix, digits, every }: CheckpointFiles, epoch
 export type TrainMessage =
   | { readonly kind: 'progress'; readonly progress: FitProgress }
   | { readonly kind: 'epoch'; readonly record: EpochRecord }
+  /** What the network scored on the validation images after `epoch` epochs of `epochs`, each of `steps` steps. */
+  | { readonly kind: 'score'; readonly epoch: number; readonly epochs: number; readonly steps: number; readonly score: Score }
   | { readonly kind: 'note'; readonly note: string };
 export interface TrainingLog {
   readonly history: readonly EpochRecord[];
@@ -88,7 +90,13 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
     signal,
     onNote: note,
   });
-  const validate = validation && ((graph: Graph): Promise<Score> => scoreNetwork({ graph, plan, manifest: validation, signal }));
+  const validate =
+    validation &&
+    (async (graph: Graph, epoch: number): Promise<Score> => {
+      const score = await scoreNetwork({ graph, plan, manifest: validation, signal });
+      send({ kind: 'score', epoch, epochs: plan.epochs, steps: loader.batchesPerEpoch, score } satisfies TrainMessage);
+      return score;
+    });
   const result = await fit({
     network,
     task,

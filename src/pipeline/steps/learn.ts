@@ -76,6 +76,7 @@ export const trainStep = defineStep({
         const { epoch, step, steps, epochs, loss, learningRate, imagesPerSecond } = message.progress;
         return progress((epoch - 1) * steps + step, epochs * steps, { loss, lr: learningRate, 'img/s': imagesPerSecond, epoch }, 'steps');
       }
+      if (message.kind === 'score') return progress(message.epoch * message.steps, message.epochs * message.steps, scoreMetrics(message.score), 'steps');
       const { epoch, loss, validation } = message.record;
       log(
         'info',
@@ -94,6 +95,12 @@ const keptLine = ({ best, last, kept }: TrainingLog): string => {
   const named = (epoch: number, value: number | undefined) => `epoch ${epoch}${value === undefined ? '' : ` (${value.toFixed(4)})`}`;
   return `${best ? `best ${named(best.epoch, best.value)}, ` : ''}last ${named(last.epoch, last.value)}; the ${kept} one goes on`;
 };
+
+/** A validation as metrics of a run's events: the score under its own name, and `class/<label>` where there are few enough to draw. */
+const scoreMetrics = ({ metric, value, perClass }: Score): Record<string, number> => ({
+  [metric]: value,
+  ...(perClass.length <= 24 ? Object.fromEntries(perClass.map(row => [`class/${row.label}`, row.value])) : {}),
+});
 
 /** The network's score on the validation images, as the host computes it. */
 export const evaluateStep = defineStep({

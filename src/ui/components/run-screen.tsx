@@ -1,7 +1,7 @@
 import { Box, Text } from 'ink';
 import { etaMs, failuresOf, notesOf, type RunState, type StepState, stepCount } from '../../core/run-state.ts';
 import { durationText } from '../output.ts';
-import { figure } from '../run-lines.ts';
+import { figure, headline } from '../run-lines.ts';
 import { brailleCurve } from './braille.ts';
 
 const marks = { waiting: '·', running: '▸', ran: '✔', cached: '=', failed: '✘', skipped: '-' } as const;
@@ -66,7 +66,7 @@ function detail(step: StepState, nowMs: number, columns: number): string {
       const { progress } = step;
       if (!progress) return step.because ?? '';
       const eta = etaMs(step, nowMs);
-      const metrics = Object.entries(step.metrics).map(([name, value]) => `${name} ${figure(value)}`);
+      const metrics = headline(step.metrics);
       const width = Math.max(0, Math.min(16, columns - 40));
       const filled = progress.total > 0 ? Math.round((width * progress.done) / progress.total) : 0;
       return `${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${progress.done}/${progress.total} ${progress.unit}${eta === undefined ? '' : `, ${durationText(eta)} left`} ${metrics.join(' ')}`;
