@@ -12,6 +12,14 @@ export interface Protocol {
   readonly threads: number;
 }
 
+/** Where the latencies lie: `counts` in equal bins from `fromMs` (the least) to `toMs` (p99), and how many lie beyond. */
+export interface LatencyHistogram {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly counts: readonly number[];
+  readonly beyond: number;
+}
+
 /** Latency of one batch, in milliseconds, over n timed inferences. */
 export interface LatencyMs {
   readonly p50: number;
@@ -26,6 +34,7 @@ export interface LatencyMs {
   readonly p95?: number;
   readonly cv?: number;
   readonly p50Interval?: readonly [low: number, high: number];
+  readonly histogram?: LatencyHistogram;
 }
 
 export interface Evidence {

@@ -1,4 +1,4 @@
-import type { LatencyMs } from '../core/evidence.ts';
+import type { LatencyHistogram, LatencyMs } from '../core/evidence.ts';
 
 /** Percentile p (0..1) of ascending values, linear between neighbours (type 7 of Hyndman and Fan, as numpy). */
 export function percentile(sorted: ArrayLike<number>, p: number): number {
@@ -20,6 +20,19 @@ export function medianInterval(sorted: ArrayLike<number>): readonly [low: number
   return [sorted[low - 1]!, sorted[high - 1]!];
 }
 
+/** Ascending latencies in 48 bins up to p99: the few beyond would leave no room for the others. */
+export function histogramOf(sorted: ArrayLike<number>): LatencyHistogram {
+  const [fromMs, toMs] = [sorted[0]!, percentile(sorted, 0.99)];
+  const counts = new Array<number>(48).fill(0);
+  let beyond = 0;
+  for (let at = 0; at < sorted.length; at++) {
+    const value = sorted[at]!;
+    if (value > toMs) beyond++;
+    else counts[toMs > fromMs ? Math.min(47, Math.floor((48 * (value - fromMs)) / (toMs - fromMs))) : 0]!++;
+  }
+  return { fromMs, toMs, counts, beyond };
+}
+
 /** Latencies in milliseconds → their summary; sd with n − 1. Undefined for fewer than two. */
 export function latencySummary(latencies: readonly number[]): LatencyMs | undefined {
   const n = latencies.length;
@@ -39,5 +52,6 @@ export function latencySummary(latencies: readonly number[]): LatencyMs | undefi
     sd,
     cv: mean === 0 ? 0 : sd / mean,
     p50Interval: medianInterval(sorted),
+    histogram: histogramOf(sorted),
   };
 }

@@ -43,6 +43,8 @@ const latencySchema = z.strictObject({
   cv: z.number().min(0).optional(),
   /** 95 % confidence interval of the median. */
   p50Interval: z.tuple([z.number(), z.number()]).readonly().optional(),
+  /** Equal bins from the least latency to p99, and how many lie beyond. */
+  histogram: z.strictObject({ fromMs: z.number(), toMs: z.number(), counts: z.array(count).readonly(), beyond: count }).optional(),
 });
 
 const rowSchema = z.looseObject({
