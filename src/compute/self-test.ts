@@ -75,7 +75,7 @@ async function compare(encode: Encode): Promise<NchwcVerdict> {
   return { usable, block, note };
 }
 
-/** Two convolutions (the second strided, with channels that fill no block) with a batch norm and ReLU between, and all their gradients. */
+/** Two convolutions (the second strided, with channels that fill no block) with a batch norm and ReLU between, a max pool beside the second, and all their gradients. */
 function smallTraining(): Graph {
   const b = new Builder('self-test');
   b.input('x', 'float32', [2, 3, 8, 8]);
@@ -91,7 +91,9 @@ function smallTraining(): Graph {
   const r1 = b.op('Relu', [n1]);
   const y = b.op('Conv', [r1, 'w2'], strided, { output: 'y' });
   b.op('ConvGradWeight', [r1, y], { ...strided, weight_shape: ints([40, 24, 3, 3]) }, { ...edge, output: 'dw2' });
-  const dR = b.op('ConvGradInput', [y, 'w2'], { ...strided, input_shape: ints([2, 24, 8, 8]) }, edge);
+  const p = b.op('MaxPool', [r1], strided);
+  const dP = b.op('MaxPoolGrad', [p, r1, p], strided, edge);
+  const dR = b.op('Add', [dP, b.op('ConvGradInput', [y, 'w2'], { ...strided, input_shape: ints([2, 24, 8, 8]) }, edge)]);
   const dN = b.op('ReluGrad', [dR, r1], {}, edge);
   const [dC = ''] = b.ops('BatchNormGrad', [dN, c1, 'gamma', mean, variance], { epsilon: float(1e-5) }, { ...edge, outputs: ['dc', 'dgamma', 'dbeta'] });
   b.op('ConvGradWeight', ['x', dC], { ...same, weight_shape: ints([24, 3, 3, 3]) }, { ...edge, output: 'dw1' });

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
 import type { LoweringName } from '../../src/compute/lowering.ts';
 import { lowerNchwc } from '../../src/compute/lowerings/nchwc.ts';
 import { lowerStd } from '../../src/compute/lowerings/std.ts';
@@ -97,19 +98,47 @@ function sideBySide(): Graph {
   return { ...graph, outputs: [...ends, ...gradients.values()].map(name => ({ name, type: all.get(name) as TensorType })) };
 }
 
-describe('every operator behind a convolution, forward and backward, against float64', () => {
-  const graph = sideBySide();
-  const feeds = new Map(graph.inputs.map(({ name, type }, seed) => [name, noise(type.dims as number[], seed + 1)]));
-  it.each<LoweringName>(['std', 'nchwc'])('%s', async name => {
-    const lowered = name === 'std' ? lowerStd(graph) : lowerNchwc(graph, { block: await blockSize(writeOnnx) });
-    const session = await openSession(writeOnnx(lowered.graph), { threads: 1 });
-    const results = await session.run(feeds);
-    await session.close();
-    const truth = await openReference(graph).run(feeds);
-    const far = graph.outputs.flatMap(output => {
-      const error = distance(results.get(output.name), truth.get(output.name));
-      return error < 1e-4 ? [] : [`${output.name}: ${error}`];
-    });
-    expect(far).toEqual([]);
+/** Outputs of a graph that lie further than 1e-4 (relative L2) from the float64 reference. */
+async function far(graph: Graph, name: LoweringName): Promise<string[]> {
+  const feeds = new Map(graph.inputs.map(({ name: input, type }, seed) => [input, noise(type.dims as number[], seed + 1)]));
+  const lowered = name === 'std' ? lowerStd(graph) : lowerNchwc(graph, { block: await blockSize(writeOnnx) });
+  const session = await openSession(writeOnnx(lowered.graph), { threads: 1 });
+  const results = await session.run(feeds);
+  await session.close();
+  const truth = await openReference(graph).run(feeds);
+  return graph.outputs.flatMap(output => {
+    const error = distance(results.get(output.name), truth.get(output.name));
+    return error < 1e-4 ? [] : [`${output.name}: ${error}`];
   });
+}
+
+it.each<LoweringName>(['std', 'nchwc'])('every operator behind a convolution, forward and backward, agrees with float64: %s', async name => {
+  expect(await far(sideBySide(), name)).toEqual([]);
 });
+
+const axis = fc
+  .record({ kernel: fc.integer({ min: 1, max: 4 }), stride: fc.integer({ min: 1, max: 3 }), windows: fc.integer({ min: 1, max: 4 }), begin: fc.nat(3), end: fc.nat(3) })
+  .map(({ kernel, stride, windows, begin, end }) => ({ kernel, stride, size: windows * stride + 3 * stride, begin: Math.min(begin, kernel - 1), end: Math.min(end, kernel - 1) }));
+/** Values of −1, 0 and 1, or all different, in blocks, pooled; ties go to the first. */
+function pooled(v: typeof axis extends fc.Arbitrary<infer T> ? T : never, h: typeof v, flat: boolean): Graph {
+  const b = new Builder('pooled');
+  b.input('x', 'float32', [1, channels, v.size, h.size]);
+  const unit = Float32Array.from({ length: channels * channels }, (_, at) => (at % (channels + 1) === 0 ? 1 : 0));
+  const values = flat ? b.op('Sign', [b.op('Relu', [b.op('Sub', ['x', b.constant(-0.2)])])]) : 'x';
+  const r = b.op('Conv', [values, b.constant(unit, [channels, channels, 1, 1])], { kernel_shape: ints([1, 1]) });
+  const own = { kernel_shape: ints([v.kernel, h.kernel]), strides: ints([v.stride, h.stride]), pads: ints([v.begin, h.begin, v.end, h.end]) };
+  const y = b.op('MaxPool', [r], own, { output: 'y' });
+  const dims = inferShapes(b.graph()).get(y)?.dims as number[];
+  b.input('dy', 'float32', dims);
+  b.op('MaxPoolGrad', ['dy', r, y], own, { domain: 'edge', output: 'dx' });
+  b.output('y', 'float32', dims);
+  b.output('dx', 'float32', [1, channels, v.size, h.size]);
+  return b.graph();
+}
+it('max pools of any window hand the gradient to the first of equals', () =>
+  fc.assert(
+    fc.asyncProperty(axis, axis, fc.boolean(), async (v, h, flat) => {
+      expect(await far(pooled(v, h, flat), 'nchwc')).toEqual([]);
+    }),
+    { numRuns: 25, seed: 20261124 },
+  ));
