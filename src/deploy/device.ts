@@ -1,6 +1,7 @@
 import type { EdgeError } from '../core/errors.ts';
 import type { Measurement, Precision, Protocol } from '../core/evidence.ts';
 import type { Digest } from '../core/fingerprint.ts';
+import type { EngineLayers } from '../formats/engine-layers.ts';
 import type { JetsonClocks } from '../formats/jetson-clocks.ts';
 import type { Tensor } from '../graph/ir.ts';
 
@@ -22,6 +23,8 @@ export interface Job {
   readonly env?: Readonly<Record<string, string>>;
   readonly log: RemotePath;
   readonly produces: readonly RemotePath[];
+  /** What it may leave behind when it is cancelled: removed then, beside what it produces. */
+  readonly scraps?: readonly RemotePath[];
   readonly detach: boolean;
   readonly limitMs: number;
 }
@@ -171,6 +174,8 @@ export interface Passport {
   readonly tensorrt?: string;
   readonly words: Command;
   readonly buildSeconds: number;
+  /** What the engine's layers run in, where the device's TensorRT tells (8.2 and later). */
+  readonly layers?: EngineLayers;
   /** Built by a stand-in: whatever it shows is emulated, on whatever device. */
   readonly emulated?: boolean;
   readonly notes: readonly string[];
@@ -181,10 +186,31 @@ export interface BuildProgress {
   readonly message: string;
 }
 export type Failure = EdgeError;
+/** What the device has for one build, asked just before it. */
+export interface BuildRoom {
+  readonly modelBytes: number;
+  readonly freeDiskMB: number;
+  readonly availableMB?: number;
+  readonly swapFreeMB?: number;
+  /** Text of engines/history: one line per finished build. */
+  readonly history: string;
+  /** This very build runs there already, or has ended unseen. */
+  readonly running: boolean;
+}
+/** What a build will take; `seconds` and `basis` only where earlier builds tell. */
+export interface BuildForecast {
+  readonly peakMB: number;
+  readonly diskMB: number;
+  readonly seconds?: number;
+  readonly basis?: string;
+  readonly notes: readonly string[];
+}
 /** Tensors for the device's runner: one file of concatenated images per input, and how many. */
 export interface TensorSet {
   readonly n: number;
   readonly tensors: ReadonlyMap<string, Tensor>;
+  /** What the reader of these should know: that fewer images were run than asked for, and why. */
+  readonly note?: string;
 }
 
 /** One engine to measure and how. Entries of one job share warm-up, duration and rounds of their own protocol. */
@@ -202,6 +228,8 @@ export interface Runtime {
   /** Why this cannot work on this device, before anything is uploaded. */
   refuse(spec: { readonly precision: Precision; readonly batch: number; readonly dlaCore?: number; readonly calibration: boolean }, facts: Facts): EdgeError | undefined;
   payloads(facts: Facts): Promise<readonly Payload[]>;
+  /** Time, memory and disk of a build, or why it cannot fit. Absent: builds take nothing worth a forecast. */
+  forecast?(spec: EngineSpec, facts: Facts, room: BuildRoom): BuildForecast | Failure;
   build(spec: EngineSpec, facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
   progress(line: string, state: BuildProgress): BuildProgress;
   built(spec: EngineSpec, facts: Facts, finished: Finished, log: string): Passport | Failure;

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { EdgeError } from '../core/errors.ts';
 import type { Measurement, Protocol } from '../core/evidence.ts';
 import { type Digest, digestOfFile } from '../core/fingerprint.ts';
-import type { BenchEntry, BuildProgress, EngineSpec, Finished, Job, Passport, PushReport, RemotePath, TensorSet } from './device.ts';
+import { remainingText } from './build-forecast.ts';
+import type { BenchEntry, BuildForecast, BuildProgress, BuildRoom, EngineSpec, Finished, Job, Passport, PushReport, RemotePath, TensorSet } from './device.ts';
 import { withDeviceLock } from './lock.ts';
 import type { Device } from './open-device.ts';
 import { script } from './quote.ts';
 import { enginesPresent, ensurePayloads } from './remote-store.ts';
+import { jobFolder } from './transports/_jobs.ts';
 
 /** What the callers of long work may give: cancel, and hear of progress. */
 export interface WorkOptions {
@@ -72,23 +74,76 @@ const wishOf = (spec: EngineSpec) => ({
 /** The device to ourselves while `work` runs; a dry run has nothing to keep others from. */
 const alone = <T>(device: Device, purpose: string, work: () => Promise<T>): Promise<T> => (device.dry ? work() : withDeviceLock(device.transport, purpose, work));
 
-/** Refuses early, brings the payload, builds under the device's lock, returns the passport. Throws EdgeError. */
-export async function buildEngine(device: Device, spec: EngineSpec, options: WorkOptions = {}): Promise<Passport> {
+/** What the device has for this build just now, and whether it is under way there already: one round trip. */
+async function roomFor(device: Device, spec: EngineSpec, job: Job): Promise<BuildRoom> {
+  const text = `stat -c %s "$1" || echo 0; df -Pk . | awk 'NR==2 {print int($4/1024)}'; cat /proc/meminfo | awk '/^MemAvailable/ {a=int($2/1024)} /^SwapFree/ {s=int($2/1024)} END {print a, s}'; [ -d "$2" ] && echo 1 || echo 0; cat engines/history 2>/dev/null`;
+  const { stdout } = await device.transport.exec(script(text, spec.model, jobFolder(job)), { limitMs: 60_000 });
+  const [bytes, disk, memory = '', running, ...history] = stdout.split('\n');
+  const [available, swap] = memory.split(' ').map(value => (value === '' ? undefined : Number(value)));
+  return {
+    modelBytes: Number(bytes),
+    freeDiskMB: Number(disk),
+    ...(available === undefined ? {} : { availableMB: available }),
+    ...(swap === undefined ? {} : { swapFreeMB: swap }),
+    running: running === '1',
+    history: history.join('\n'),
+  };
+}
+
+/** Progress of a build with what is left of it by its forecast. */
+function withRemaining(options: WorkOptions, forecast: BuildForecast): WorkOptions {
+  const { onProgress } = options;
+  if (!onProgress || forecast.seconds === undefined) return options;
+  const start = performance.now();
+  return { ...options, onProgress: progress => onProgress({ ...progress, message: `${progress.message}${remainingText(forecast, (performance.now() - start) / 1000)}` }) };
+}
+
+/** Refuses early (what the device cannot do, what does not fit), brings the payload, builds under the device's lock, returns the passport. Throws EdgeError. */
+export async function buildEngine(device: Device, wish: EngineSpec, options: WorkOptions = {}): Promise<Passport> {
   const { runtime, facts } = device;
+  const workspaceMiB = wish.workspaceMiB ?? device.target.defaults.workspaceMiB;
+  const spec = workspaceMiB === undefined ? wish : { ...wish, workspaceMiB };
   const refusal = runtime.refuse(wishOf(spec), facts);
   if (refusal) throw refusal;
   return alone(device, `building ${spec.engine}`, async () => {
     const payload = await payloadOf(device, options);
-    const finished = await runJob(device, runtime.build(spec, facts, payload), options);
+    const job = runtime.build(spec, facts, payload);
+    const forecast = runtime.forecast && !device.dry ? orThrow(runtime.forecast(spec, facts, await roomFor(device, spec, job))) : undefined;
+    const finished = await runJob(device, job, forecast ? withRemaining(options, forecast) : options);
     if (device.dry) throw dryError(device);
-    return orThrow(runtime.built(spec, facts, finished, finished.stdout));
+    const passport = orThrow(runtime.built(spec, facts, finished, finished.stdout));
+    return forecast && forecast.notes.length > 0 ? { ...passport, notes: [...passport.notes, ...forecast.notes] } : passport;
   });
+}
+
+/** Why an engine cannot be used on the device any more, in one sentence; undefined where it can. */
+export function staleBecause(passport: Passport, { facts, runtime }: Pick<Device, 'facts' | 'runtime'>): string | undefined {
+  const now = runtime.version(facts);
+  const l4t = facts.l4t && `${facts.l4t.release}.${facts.l4t.revision}`;
+  if (passport.deviceId !== facts.deviceId) return `it was built on another device (${passport.deviceId.slice(0, 8)}); engines are never copied`;
+  const changes = [
+    passport.runtime === now ? '' : `${passport.runtime}, this is ${now}`,
+    passport.sm === undefined || passport.sm === facts.sm ? '' : `sm ${passport.sm}, this is sm ${facts.sm}`,
+    passport.l4t === undefined || passport.l4t === l4t ? '' : `L4T ${passport.l4t}, this is L4T ${l4t}`,
+  ].filter(Boolean);
+  return changes.length > 0 ? `it was built for ${changes.join('; ')}` : undefined;
+}
+function refuseStale(device: Device, passports: readonly Passport[]): void {
+  for (const passport of device.dry ? [] : passports) {
+    const why = staleBecause(passport, device);
+    if (why !== undefined)
+      throw new EdgeError('device-refused', `The engine ${passport.engine.path} is stale: ${why}.`, { hint: `Build it again: edgeforge deploy ${device.name}` });
+  }
 }
 
 /** Measures several engines in alternating rounds where the runtime can, else one after the other; the measurements come in the entries' order. */
 export async function benchEngines(device: Device, entries: readonly BenchEntry[], options: WorkOptions = {}): Promise<readonly Measurement[]> {
   const { runtime, facts } = device;
   if (entries.length === 0) return [];
+  refuseStale(
+    device,
+    entries.map(({ passport }) => passport),
+  );
   return alone(device, `measuring ${entries.length} engines`, async () => {
     const payload = await payloadOf(device, options);
     if (runtime.benchMany && runtime.measuredMany) {
@@ -111,6 +166,7 @@ export async function benchEngines(device: Device, entries: readonly BenchEntry[
 export async function inferOnDevice(device: Device, passport: Passport, local: string, n: number, options: WorkOptions = {}): Promise<TensorSet> {
   const { runtime, facts, transport } = device;
   const { signal } = options;
+  refuseStale(device, [passport]);
   const input = await pushFile(device, local, options);
   return alone(device, `running ${n} images`, async () => {
     const payload = await payloadOf(device, options);

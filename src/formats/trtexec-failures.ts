@@ -96,7 +96,7 @@ const rules: readonly Rule[] = [
   {
     kind: 'shape-mismatch',
     code: 'shape-mismatch',
-    pattern: /(?<subject>Static dimension mismatch[^\n]{0,160})|setInputShape|The --batch and --maxBatch flags should not be used/,
+    pattern: /(?:setInputShape.{0,200}?)?(?<subject>Static dimension mismatch[^\n]{0,160})|setInputShape|The --batch and --maxBatch flags should not be used/,
     message: what => `The wanted input shape contradicts the model${what ? `: ${what}` : ''}.`,
     hint: () => 'Export the model with the batch you want to run: an engine for another batch is another engine.',
   },

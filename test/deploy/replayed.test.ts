@@ -2,34 +2,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Passport, TensorSet } from '../../src/deploy/device.ts';
-import type { Device } from '../../src/deploy/open-device.ts';
-import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile } from '../../src/deploy/work.ts';
-import { cacheFor } from '../../src/formats/calibration-cache.ts';
+import { benchEngines, enginesThere, inferOnDevice } from '../../src/deploy/work.ts';
 import { temporary } from './harness.ts';
 import { replay } from './replay/board.ts';
 import { replayed } from './replay/boards.ts';
-import { smallModel, smallRanges } from './replay/model.ts';
+import { buildSmall } from './replay/model.ts';
 
 const protocol = { warmUpMs: 200, durationMs: 3000, minIterations: 50, rounds: 1, batch: 1, threads: 1 };
-
-/** Pushes the model (and a cache for that board's TensorRT) and builds one engine. */
-async function build(device: Device, folder: string, precision: 'fp32' | 'fp16' | 'int8', { batch = 1 } = {}): Promise<Passport> {
-  const [model, cache] = [join(folder, 'model.onnx'), join(folder, `cache-${device.name}`)];
-  writeFileSync(model, smallModel());
-  if (precision === 'int8') writeFileSync(cache, cacheFor(smallRanges, { tensorrt: device.facts.tensorrt! }));
-  const pushed = await pushFile(device, model);
-  const calibration = precision === 'int8' ? await pushFile(device, cache) : undefined;
-  return buildEngine(device, {
-    model: pushed.path,
-    modelDigest: pushed.digest,
-    precision,
-    batch,
-    inputs: { input_1: [batch, 3, 8, 8] },
-    engine: `engines/small-${precision}-b${batch}`,
-    threads: 1,
-    ...(calibration ? { calibration } : {}),
-  });
-}
 
 describe('a whole deploy against replayed boards: everything runs, nothing is measured', () => {
   it.each([
@@ -42,16 +21,21 @@ describe('a whole deploy against replayed boards: everything runs, nothing is me
     ['t4New', { kind: 'dgpu', tensorrt: '10.9.0', sm: '7.5' }, 't4'],
   ] as const)('%s', async (name, facts, target) => {
     using folder = temporary();
-    await using board = await replay(replayed[name]);
+    // Images go through the Python module where the board has it, else through one process each.
+    const python = name !== 'nano' && name !== 't4';
+    await using board = await replay(replayed[name], { python });
     await using device = await board.open();
     expect(device.facts).toMatchObject({ ...facts, emulated: true, trtexec: `${board.home}/bin/trtexec` });
     expect(device.target.name).toBe(target);
     expect(device.runtime.name).toBe('tensorrt');
+    expect(device.facts.pythonTensorrt !== undefined).toBe(python);
     const refusal = device.runtime.refuse({ precision: 'int8', batch: 1, calibration: true }, device.facts);
     expect(refusal?.code).toBe(name === 'nano' ? 'device-refused' : undefined);
     const precisions = (['fp32', 'fp16', 'int8'] as const).filter(precision => precision !== 'int8' || !refusal);
     const passports: Passport[] = [];
-    for (const precision of precisions) passports.push(await build(device, folder.path, precision));
+    for (const precision of precisions) passports.push(await buildSmall(device, folder.path, { precision }));
+    expect(passports.at(-1)!.layers).toMatchObject(name === 'nano' ? { fp16: 4 } : { int8: 3, total: 4 });
+    if (!refusal) expect(passports.at(-1)!.notes[0]).toBe('3 of 4 layers run in INT8 (75 %), 1 in FP16');
     expect(await enginesThere(device, passports)).toEqual(passports.map(() => true));
     const measured = await benchEngines(
       device,

@@ -45,15 +45,15 @@ describe('words for trtexec', () => {
   it.each([
     [
       '8.6.1',
-      `${tool} --onnx=store/m --saveEngine=engines/int8.engine.part --shapes=input_1:8x3x544x960 --memPoolSize=workspace:1024 --int8 --fp16 --calib=store/c --timingCacheFile=engines/timing.cache --profilingVerbosity=detailed --skipInference --verbose`,
+      `${tool} --onnx=store/m --saveEngine=engines/int8.engine.part --shapes=input_1:8x3x544x960 --memPoolSize=workspace:1024 --int8 --fp16 --calib=store/c --timingCacheFile=engines/timing.cache --profilingVerbosity=detailed --exportLayerInfo=engines/int8.engine.layers --skipInference --verbose`,
     ],
     [
       '10.3.0',
-      `${tool} --onnx=store/m --saveEngine=engines/int8.engine.part --shapes=input_1:8x3x544x960 --memPoolSize=workspace:1024 --int8 --fp16 --calib=store/c --timingCacheFile=engines/timing.cache --profilingVerbosity=detailed --skipInference --verbose`,
+      `${tool} --onnx=store/m --saveEngine=engines/int8.engine.part --shapes=input_1:8x3x544x960 --memPoolSize=workspace:1024 --int8 --fp16 --calib=store/c --timingCacheFile=engines/timing.cache --profilingVerbosity=detailed --exportLayerInfo=engines/int8.engine.layers --skipInference --verbose`,
     ],
     [
       '8.2.1',
-      `${tool} --onnx=store/m --saveEngine=engines/int8.engine.part --shapes=input_1:8x3x544x960 --workspace=1024 --int8 --fp16 --calib=store/c --timingCacheFile=engines/timing.cache --profilingVerbosity=detailed --buildOnly --verbose`,
+      `${tool} --onnx=store/m --saveEngine=engines/int8.engine.part --shapes=input_1:8x3x544x960 --workspace=1024 --int8 --fp16 --calib=store/c --timingCacheFile=engines/timing.cache --profilingVerbosity=detailed --exportLayerInfo=engines/int8.engine.layers --buildOnly --verbose`,
     ],
     [
       '7.1.3',
@@ -61,7 +61,7 @@ describe('words for trtexec', () => {
     ],
     [
       '11.0.0',
-      `${tool} --onnx=store/m --saveEngine=engines/int8.engine.part --shapes=input_1:8x3x544x960 --memPoolSize=workspace:1024 --timingCacheFile=engines/timing.cache --profilingVerbosity=detailed --skipInference --verbose`,
+      `${tool} --onnx=store/m --saveEngine=engines/int8.engine.part --shapes=input_1:8x3x544x960 --memPoolSize=workspace:1024 --timingCacheFile=engines/timing.cache --profilingVerbosity=detailed --exportLayerInfo=engines/int8.engine.layers --skipInference --verbose`,
     ],
   ])('%s builds', (version, words) => {
     expect(buildWords(spec, facts(version), { dynamic: true }).join(' ')).toBe(words);

@@ -48,7 +48,7 @@ export function buildWords(spec: EngineSpec, facts: Facts, { dynamic }: { readon
     ...precisionWords(spec, version),
     ...(spec.dlaCore === undefined ? [] : [`--useDLACore=${spec.dlaCore}`, '--allowGPUFallback']),
     ...(atLeast(version, 8, 0) ? ['--timingCacheFile=engines/timing.cache'] : []),
-    ...(atLeast(version, 8, 2) ? ['--profilingVerbosity=detailed'] : []),
+    ...(atLeast(version, 8, 2) ? ['--profilingVerbosity=detailed', `--exportLayerInfo=${spec.engine}.layers`] : []),
     atLeast(version, 8, 6) ? '--skipInference' : '--buildOnly',
     '--verbose',
   ];

@@ -3,11 +3,11 @@ import { EdgeError } from '../../core/errors.ts';
 import type { Measurement, Protocol } from '../../core/evidence.ts';
 import type { Digest } from '../../core/fingerprint.ts';
 import { inPackage } from '../../core/package-root.ts';
-import { f32, type Tensor } from '../../graph/ir.ts';
 import type { BenchEntry, Facts, Failure, Finished, Job, Passport, Payload, RemotePath, Runtime, TensorSet } from '../device.ts';
 import { gradeOf } from '../grade.ts';
 import { lockedPackage, packageFile, packPayload } from '../payload.ts';
 import { latencySummary } from '../statistics.ts';
+import { readOutputs } from './_outputs.ts';
 
 /** Versions that the payload carries; package.json pins both exactly. */
 const ortVersion = '1.30.0';
@@ -148,29 +148,9 @@ function benchMany(entries: readonly BenchEntry[], payload: ReadonlyMap<string, 
   return runnerJob('bench', word, { payload, log: 'jobs/bench.log', produces: [], limitMs: 600_000 + 20 * planned });
 }
 
-const outputsSchema = z.object({
-  n: z.int().nonnegative(),
-  outputs: z.array(z.object({ name: z.string(), file: z.string().regex(/^\d+\.bin$/), type: z.string(), dims: z.array(z.int().nonnegative()).max(8) })).max(64),
-});
-
 function inferred(finished: Finished, files: ReadonlyMap<string, Uint8Array>): TensorSet | Failure {
   if (finished.exitCode !== 0) return failed(finished, finished.stdout, 'The inference');
-  const index = files.get('outputs.json');
-  if (!index) return new EdgeError('output-missing', 'The device wrote no list of outputs.', { hint: 'Run the same command again.' });
-  const parsed = outputsSchema.safeParse(JSON.parse(new TextDecoder().decode(index)));
-  if (!parsed.success) return new EdgeError('file-corrupt', 'The list of outputs from the device is not readable.', { hint: 'Run the same command again.', cause: parsed.error });
-  const tensors = new Map<string, Tensor>();
-  for (const { name, file, type, dims } of parsed.data.outputs) {
-    const bytes = files.get(file);
-    const size = dims.reduce((product, dim) => product * dim, 1);
-    if (type !== 'float32') return new EdgeError('format-unsupported', `The output "${name}" is ${type}, not float32.`, { hint: 'Export the network with float32 outputs.' });
-    if (bytes?.byteLength !== size * 4)
-      return new EdgeError('file-corrupt', `The output "${name}" has ${bytes?.byteLength ?? 0} bytes, ${dims.join('x')} float32 need ${size * 4}.`, {
-        hint: 'Run the same command again.',
-      });
-    tensors.set(name, f32(dims, new Float32Array(bytes.slice().buffer)));
-  }
-  return { n: parsed.data.n, tensors };
+  return readOutputs(files);
 }
 
 /** Networks on the device's processor: onnxruntime in a Node of our own, for any Linux with glibc ≥ 2.28. */

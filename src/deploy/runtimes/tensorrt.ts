@@ -1,27 +1,22 @@
 import { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
 import type { Measurement, Protocol } from '../../core/evidence.ts';
-import type { Digest } from '../../core/fingerprint.ts';
+import { type Digest, digestOfFile } from '../../core/fingerprint.ts';
+import { inPackage } from '../../core/package-root.ts';
+import { type EngineLayers, layersText, parseEngineLayers } from '../../formats/engine-layers.ts';
 import { parseTrtexecLog } from '../../formats/trtexec.ts';
 import { advanceBuild } from '../../formats/trtexec-build.ts';
 import { classifyTrtexecFailure } from '../../formats/trtexec-failures.ts';
 import { f32, type Tensor } from '../../graph/ir.ts';
-import type { Facts, Failure, Finished, Passport, Runtime, TensorSet } from '../device.ts';
+import { forecastBuild, historyKey } from '../build-forecast.ts';
+import type { BuildProgress, Facts, Failure, Finished, Passport, Runtime, TensorSet } from '../device.ts';
 import { gradeOf } from '../grade.ts';
-import { commandText, script } from '../quote.ts';
+import { commandText } from '../quote.ts';
 import { latencySummary } from '../statistics.ts';
 import { abilitiesOf, targetFor } from '../targets.ts';
+import { readOutputs } from './_outputs.ts';
+import { benchScript, buildScript, inferScript, marked, scrapsOf } from './_trtexec-scripts.ts';
 import { benchWords, buildWords, inferWords, tensorrtVersion } from './_trtexec-words.ts';
-
-/** Stands before what our own shell lines add to trtexec's log. */
-const mark = '\u001e';
-const marked = (log: string, name: string): string | undefined => {
-  const from = log.lastIndexOf(`${mark}${name}\n`);
-  if (from < 0) return undefined;
-  const rest = log.slice(from + name.length + 2);
-  const end = rest.indexOf(mark);
-  return end < 0 ? rest : rest.slice(0, end);
-};
 
 type Wish = Parameters<Runtime['refuse']>[0];
 function refuse(spec: Wish, facts: Facts): EdgeError | undefined {
@@ -56,6 +51,13 @@ function refuse(spec: Wish, facts: Facts): EdgeError | undefined {
 
 function failed(finished: Finished, log: string): Failure {
   const found = classifyTrtexecFailure(log, { exitCode: finished.exitCode });
+  const killer = marked(log, 'oom')?.trim().split('\n').at(-1);
+  if (found?.kind === 'killed' && killer)
+    return new EdgeError('device-full', `The kernel's OOM killer ended trtexec: ${killer.replace(/^\[[\d. ]+\] /, '').slice(0, 200)}`, { hint: found.error.hint });
+  if (finished.exitCode === 66)
+    return new EdgeError('calibration-missing', 'The calibration cache is not on the device any more: trtexec would calibrate on noise.', {
+      hint: 'Deploy again, what is missing is pushed: edgeforge deploy <device>',
+    });
   return (
     found?.error ?? new EdgeError('engine-build-failed', `trtexec ended with exit code ${finished.exitCode}.`, { hint: 'The whole log lies beside the engine on the device.' })
   );
@@ -70,7 +72,11 @@ function built(spec: Parameters<Runtime['built']>[0], facts: Facts, finished: Fi
   const [bytes, digest] = (marked(log, 'engine') ?? '').trim().split(/\s+/);
   const engine = builtSchema.safeParse({ bytes, digest });
   if (!engine.success) return new EdgeError('engine-build-failed', 'trtexec passed, but there is no engine file.', { hint: 'Is the device’s disk full? Try: df -h ~' });
-  const missing = said.warnings.filter(line => /Missing scale and zero-point/.test(line)).length;
+  const layers = parseEngineLayers(marked(log, 'layers') ?? '');
+  if (spec.precision === 'int8' && layers?.int8 === 0)
+    return new EdgeError('engine-build-failed', `No layer of the INT8 engine runs in INT8 (${layersText(layers)}).`, {
+      hint: 'Does the cache belong to this model? Calibrate and export again: edgeforge export --precision int8',
+    });
   return {
     engine: { path: spec.engine, digest: engine.data.digest as Digest, bytes: engine.data.bytes },
     precision: spec.precision,
@@ -86,8 +92,21 @@ function built(spec: Parameters<Runtime['built']>[0], facts: Facts, finished: Fi
     words: buildWords(spec, facts, { dynamic: true }),
     buildSeconds: said.built?.seconds ?? 0,
     ...(facts.emulated || said.emulated ? { emulated: true } : {}),
-    notes: missing > 0 ? [`${missing} tensors have no scale in the cache and run outside INT8`] : [],
+    ...(layers ? { layers } : {}),
+    notes: notesOf(spec, log, said.warnings, layers),
   };
+}
+
+/** What of a build its reader must know: how much runs in INT8 and on the DLA, and what TensorRT warned of. */
+function notesOf(spec: Parameters<Runtime['built']>[0], log: string, warnings: readonly string[], layers: EngineLayers | undefined): string[] {
+  const missing = warnings.filter(line => /Missing scale and zero-point/.test(line)).length;
+  const [dla, gpu] = ['DlaLayer', 'GpuLayer'].map(kind => log.split(`[${kind}]`).length - 1) as [number, number];
+  return [
+    ...(spec.precision === 'int8' && layers ? [layersText(layers)] : []),
+    ...(spec.precision === 'int8' && !layers ? ['TensorRT did not tell which layers run in INT8'] : []),
+    ...(missing > 0 ? [`${missing} tensors have no scale in the cache and run outside INT8`] : []),
+    ...(spec.dlaCore !== undefined && dla + gpu > 0 ? [`${dla} of ${dla + gpu} subgraphs and layers run on the DLA, the rest falls back to the GPU`] : []),
+  ];
 }
 
 function measured(passport: Passport, protocol: Protocol, facts: Facts, finished: Finished, log: string): Measurement | Failure {
@@ -123,9 +142,15 @@ const jsonOf = (text: string): unknown => {
 };
 
 const exportSchema = z.array(z.object({ name: z.string(), dimensions: z.string(), values: z.array(z.number()) }));
-/** One JSON of trtexec per sample (`0.json`, `1.json`, …) → tensors [n, …]. */
+/** Outputs of our own runner, or one JSON of trtexec per sample (`0.json`, `1.json`, …) → tensors [n, …]. */
 function inferred(finished: Finished, files: ReadonlyMap<string, Uint8Array>): TensorSet | Failure {
+  const said = /^\{"event": "failed", "message": (".*")\}$/m.exec(finished.stdout)?.[1];
+  if (said !== undefined)
+    return new EdgeError('engine-build-failed', `Running the images through the engine failed: ${String(jsonOf(said))}`, {
+      hint: 'Build the engine again: edgeforge deploy <device>',
+    });
   if (finished.exitCode !== 0) return failed(finished, finished.stdout);
+  if (files.has('outputs.json')) return readOutputs(files);
   const samples = [...files.entries()].filter(([name]) => /^\d+\.json$/.test(name)).sort(([a], [b]) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
   const parts = new Map<string, { dims: number[]; values: number[] }>();
   for (const [name, bytes] of samples) {
@@ -139,29 +164,34 @@ function inferred(finished: Finished, files: ReadonlyMap<string, Uint8Array>): T
   }
   const tensors = new Map<string, Tensor>();
   for (const [name, { dims, values }] of parts) tensors.set(name, f32([samples.length, ...dims.slice(1)], values));
-  return { n: samples.length, tensors };
+  const asked = Number(/^(\d+) images/.exec(marked(finished.stdout, 'forecast') ?? '')?.[1] ?? samples.length);
+  const cut = asked > samples.length ? `${samples.length} of ${asked} images were run: ${marked(finished.stdout, 'forecast')?.trim()}` : undefined;
+  return { n: samples.length, tensors, ...(cut === undefined ? {} : { note: cut }) };
 }
 
-/** Engines of NVIDIA's TensorRT, built and timed by the device's own trtexec (words for 7.x to 11; 8.6 and 10.3 are golden in the tests). */
+const runnerFile = inPackage('src/deploy/runner/tensorrt_infer.py');
+
+/** Engines of NVIDIA's TensorRT, built and timed by the device's own trtexec (words for 7.x to 11, golden in the tests). */
 export const tensorrt: Runtime = {
   name: 'tensorrt',
   needs: ['tensorrt', 'trtexec', 'sm'],
   version: facts => `tensorrt ${facts.tensorrt === undefined ? 'unknown' : tensorrtVersion(facts).text}`,
   refuse,
-  payloads: async () => [],
-  build(spec, facts) {
-    const words = buildWords(spec, facts, { dynamic: true });
-    // A missing cache would make trtexec "calibrate" on noise, so it is looked for first; the engine gets its name only when whole.
-    const text = `mkdir -p "$(dirname "$1")"; engine=$1; cache=$2; shift 2; if [ -n "$cache" ] && [ ! -s "$cache" ]; then echo "calibration cache $cache is missing" >&2; exit 66; fi; "$@" || exit $?; [ -s "$engine.part" ] && mv "$engine.part" "$engine" && printf '\\036engine\\n%s %s\\n' "$(stat -c %s "$engine")" "$(sha256sum < "$engine" | cut -c1-64)"`;
-    return { words: script(text, spec.engine, spec.calibration?.path ?? '', ...words), log: `${spec.engine}.log`, produces: [spec.engine], detach: true, limitMs: 7_200_000 };
+  async payloads(facts) {
+    if (facts.pythonTensorrt === undefined) return [];
+    return [{ name: 'runner', local: runnerFile, digest: await digestOfFile(runnerFile), archive: false, executable: false }];
   },
-  progress: (line, state) => advanceBuild(line, state),
+  forecast: forecastBuild,
+  build(spec, facts) {
+    const words = buildScript(spec, buildWords(spec, facts, { dynamic: true }), historyKey(spec));
+    return { words, log: `${spec.engine}.log`, produces: [spec.engine], scraps: scrapsOf(spec.engine), detach: true, limitMs: 7_200_000 };
+  },
+  progress: (line, state) => advanceRun(line) ?? advanceBuild(line, state),
   built,
   bench(passport, protocol, facts) {
     const times = 'jobs/times.json';
-    const text = `t=$1; shift; rm -f "$t"; "$@" || exit $?; printf '\\036times\\n'; cat "$t"`;
     return {
-      words: script(text, times, ...benchWords(passport, protocol, facts, times)),
+      words: benchScript(times, benchWords(passport, protocol, facts, times)),
       log: 'jobs/bench.log',
       produces: [times],
       detach: true,
@@ -169,19 +199,27 @@ export const tensorrt: Runtime = {
     };
   },
   measured,
-  infer(passport, input, n, outputFolder, facts) {
+  infer(passport, input, n, outputFolder, facts, payload) {
+    const runner = payload.get('runner');
+    const job = { log: `${outputFolder}.log`, detach: true, limitMs: 60_000 + n * 30_000 };
+    if (runner !== undefined) return { ...job, words: ['python3', runner, passport.engine.path, input, String(n), outputFolder], produces: [`${outputFolder}/outputs.json`] };
     const [first] = Object.entries(passport.inputs);
     if (!first || passport.batch !== 1)
       throw new EdgeError('device-refused', `Accuracy through trtexec takes engines of batch 1; this one has ${passport.batch}.`, {
-        hint: 'Build a batch-1 engine for the accuracy: benchmark: {batch: [1]}.',
+        hint: 'Build a batch-1 engine for the accuracy (benchmark: {batch: [1]}), or install the Python module: sudo apt install python3-libnvinfer',
       });
     const bytes = 4 * first[1].reduce((product, dim) => product * dim, 1);
     const one = commandText(inferWords(passport, first[0], '@FILE@', '@OUT@', facts))
       .replace("'@FILE@'", '"$f"')
       .replaceAll('@FILE@', '$f')
       .replaceAll('@OUT@', '$o/$i.json');
-    const text = `set -e; in=$1; o=$2; rm -rf "$o"; mkdir -p "$o"; f=$o/one.raw; i=0; while [ $i -lt ${n} ]; do tail -c +$((i*${bytes}+1)) "$in" | head -c ${bytes} > "$f"; ${one} > "$o/log" 2>&1 || { cat "$o/log"; exit 1; }; i=$((i+1)); echo "[I] image $i of ${n}"; done; rm -f "$f"`;
-    return { words: script(text, input, outputFolder), log: `${outputFolder}.log`, produces: [`${outputFolder}/${n - 1}.json`], detach: true, limitMs: 60_000 + n * 30_000 };
+    return { ...job, words: inferScript(input, n, outputFolder, { bytes, one }), produces: [`${outputFolder}/0.json`] };
   },
   inferred,
 };
+
+/** Progress of images through an engine, by our runner's lines or our shell's. */
+function advanceRun(line: string): BuildProgress | undefined {
+  const [, done, total] = /^(?:\{"event": "progress", "done": (?=\d)|\[I\] image )(\d{1,9})(?:, "total": | of )(\d{1,9})/.exec(line) ?? [];
+  return done === undefined ? undefined : { done: Number(done), total: Number(total), message: `image ${done} of ${total}` };
+}

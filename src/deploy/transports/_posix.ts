@@ -60,7 +60,8 @@ async function follow(name: string, door: Door, job: Job, { signal, onLine }: Ex
   const until = Date.now() + job.limitMs + 60_000;
   const cancel = async (): Promise<never> => {
     await execute(door, stopScript(folder), { limitMs: 10_000 }).catch(() => {});
-    if (job.produces.length) await execute(door, ['rm', '-rf', '--', ...job.produces], { limitMs: 10_000 }).catch(() => {});
+    const left = [...job.produces, ...(job.scraps ?? [])];
+    if (left.length) await execute(door, ['rm', '-rf', '--', ...left], { limitMs: 10_000 }).catch(() => {});
     throw cancelledError(what);
   };
   for (let offset = 0, wait = 1; ; wait = Math.min(10, wait + 1)) {

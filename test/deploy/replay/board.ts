@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -10,6 +11,9 @@ import { type BoardSettings, type Fault, standInMark } from './settings.ts';
 
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The machine's own Python, past any shims. */
+const realPython = execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim();
 
 function program(file: string, text: string): void {
   mkdirSync(dirname(file), { recursive: true });
@@ -28,7 +32,7 @@ function machinePrograms(bin: string, root: string, { machine }: ReplayedBoard):
 }
 
 /** A replayed board on loopback: the embedded SSH server over a home whose PATH begins with the stand-ins. Everything on it is emulated. */
-export async function replay(replayed: ReplayedBoard, more: Partial<BoardSettings> = {}) {
+export async function replay(replayed: ReplayedBoard, { python = true, ...more }: Partial<BoardSettings> & { readonly python?: boolean } = {}) {
   const settings = { ...replayed.settings, ...more };
   const base = await board({ path: home => join(home, 'bin') });
   const { home } = base;
@@ -49,6 +53,10 @@ export async function replay(replayed: ReplayedBoard, more: Partial<BoardSetting
       join(bin, tool),
       tool === 'trtexec' ? `${node} ${quoted(here('trtexec.ts'))} ${quoted(settingsFile)} "$@"` : `${node} ${quoted(here('tools.ts'))} ${quoted(settingsFile)} ${tool} "$@"`,
     );
+  // Only a board with JetPack's Python module has one; the machine's own Python runs it.
+  const env = { PYTHONPATH: here('python'), PYTHONDONTWRITEBYTECODE: '1', STAND_IN_BOARD: settingsFile, STAND_IN_NODE: process.execPath, STAND_IN_HOST: here('engine-host.ts') };
+  const exports = Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`);
+  program(join(bin, 'python3'), `${python ? exports.join('; ') : ':'}; exec ${quoted(realPython)} "$@"`);
   const config = join(data, 'config');
   const key = join(data, 'id');
   writeFileSync(key, base.client.private, { mode: 0o600 });

@@ -1,3 +1,9 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { EngineSpec, Passport } from '../../../src/deploy/device.ts';
+import type { Device } from '../../../src/deploy/open-device.ts';
+import { buildEngine, pushFile, type WorkOptions } from '../../../src/deploy/work.ts';
+import { cacheFor } from '../../../src/formats/calibration-cache.ts';
 import { writeOnnx } from '../../../src/formats/onnx.ts';
 import { Builder } from '../../../src/graph/builder.ts';
 import { f32, ints } from '../../../src/graph/ir.ts';
@@ -31,3 +37,31 @@ export function smallModel(batch: number | 'N' = 'N'): Uint8Array {
 }
 /** Ranges of all its tensors, as a calibration gives them. */
 export const smallRanges = Object.fromEntries(['input_1', 'conv1/out', 'relu1/out', 'conv2/out', 'relu2/out', 'head/out', 'output_cov'].map((name, i) => [name, { amax: 1 + i }]));
+
+export interface SmallBuild extends Partial<EngineSpec>, WorkOptions {
+  /** Bytes of the model, else `smallModel()`. */
+  readonly onnx?: Uint8Array;
+  /** The TensorRT in the cache's header, else the device's own. */
+  readonly cacheOf?: string;
+}
+/** Pushes the small model (and for INT8 a cache for that board's TensorRT) and builds one engine of it. */
+export async function buildSmall(device: Device, folder: string, { onnx = smallModel(), cacheOf, signal, onProgress, ...more }: SmallBuild = {}): Promise<Passport> {
+  const [model, cache] = [join(folder, 'model.onnx'), join(folder, `cache-${device.name}`)];
+  const { precision = 'fp32', batch = 1 } = more;
+  writeFileSync(model, onnx);
+  if (precision === 'int8') writeFileSync(cache, cacheFor(smallRanges, { tensorrt: cacheOf ?? device.facts.tensorrt! }));
+  const pushed = await pushFile(device, model);
+  const calibration = precision === 'int8' ? await pushFile(device, cache) : undefined;
+  const spec: EngineSpec = {
+    model: pushed.path,
+    modelDigest: pushed.digest,
+    precision,
+    batch,
+    inputs: { input_1: [batch, 3, 8, 8] },
+    engine: `engines/small-${precision}-b${batch}`,
+    threads: 1,
+    ...(calibration ? { calibration } : {}),
+    ...more,
+  };
+  return buildEngine(device, spec, { ...(signal ? { signal } : {}), ...(onProgress ? { onProgress } : {}) });
+}

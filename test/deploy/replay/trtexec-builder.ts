@@ -144,7 +144,7 @@ export async function buildEngine(options: Options, path: string, log: Log, { bo
   const shapes = shapesFor(graph, options, log);
   checkCalibration(graph, options, log, board);
   if (options.has('--useDLACore') && Number(options.get('--useDLACore')) >= board.dla) {
-    log.say('E', 'Cannot create DLA engine, ' + `${options.get('--useDLACore')} is not available`);
+    log.say('E', `Cannot create DLA engine, ${options.get('--useDLACore')} is not available`);
     throw new Failed();
   }
   const layers = layersOf(graph);
