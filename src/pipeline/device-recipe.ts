@@ -117,17 +117,18 @@ function addReport(recipe: Recipe, { project, device, networks, tensors, plan, h
   }).report;
 }
 
-/** What an engine is built from: FP16 and INT8 graphs for onnxruntime; for TensorRT a float graph with its cache, or from 11 on, which reads none, the Q/DQ graph. */
+/** What an engine is built from: FP16 and INT8 graphs for onnxruntime; for TensorRT a float graph with a flag or its cache, or from 11 on, where the graph alone says its types, the FP16 and Q/DQ graphs. */
 function sourceOf(
   network: NetworkArtifacts,
   precision: Precision,
   { runtime, facts }: Pick<KnownDevice, 'runtime' | 'facts'>,
 ): { readonly onnx: Artifact<'onnx'>; readonly cache?: Artifact<'calibration-cache'> } {
+  const typed = runtime === 'onnxruntime' || Number.parseInt(facts.tensorrt ?? '', 10) >= 11;
   if (precision === 'int8' && network.quantized) {
     if (runtime === 'onnxruntime') return { onnx: network.quantized.onnxruntime };
-    return Number.parseInt(facts.tensorrt ?? '', 10) >= 11 ? { onnx: network.quantized.tensorrt } : { onnx: network.quantized.float, cache: network.quantized.cache };
+    return typed ? { onnx: network.quantized.tensorrt } : { onnx: network.quantized.float, cache: network.quantized.cache };
   }
-  return { onnx: precision === 'fp16' && runtime === 'onnxruntime' ? network.fp16 : network.fp32 };
+  return { onnx: precision === 'fp16' && typed ? network.fp16 : network.fp32 };
 }
 
 /** What of a device enters fingerprints. */

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { sqnr } from '../../compress/compare.ts';
 import type { Precision } from '../../core/evidence.ts';
 import { defineStep } from '../../core/recipe.ts';
+import { f32, type Tensor } from '../../graph/ir.ts';
 import type { NamedTensors, Score } from '../../tasks/task.ts';
 import { openTask, taskPlanSchema } from '../task-plan.ts';
 import { readTensorFolder, readTensorIndex } from '../tensor-folder.ts';
@@ -29,11 +30,15 @@ export const accuracyStep = defineStep({
   async run({ config, inputs, outputs, log }) {
     const { annotations = [], labels = [], n } = await readTensorIndex(inputs.images);
     const task = openTask(config.task, labels);
-    const truth = annotations.slice(0, n);
+    const folders = await Promise.all(inputs.outputs.map(readTensorFolder));
+    // A device may have run fewer images than it was given: all its precisions are compared on those that each of them saw.
+    const seen = Math.min(n, ...folders.map(folder => folder.n));
+    if (seen < n) log('info', `scored on the ${seen} of ${n} images that every engine ran`);
+    const truth = annotations.slice(0, seen);
     const scores: DeviceScore[] = [];
     let reference: { readonly values: NamedTensors; readonly predictions: ReturnType<typeof task.decode> } | undefined;
     for (const [i, precision] of config.precisions.entries()) {
-      const { values } = await readTensorFolder(inputs.outputs[i] as string);
+      const values = firstOf((folders[i] as (typeof folders)[number]).values, seen);
       const predictions = task.decode(values);
       const score = task.score(predictions, truth);
       log('info', `${precision}: ${score.metric} ${score.value.toFixed(4)} on ${score.n} images`);
@@ -49,6 +54,16 @@ export const accuracyStep = defineStep({
     await writeFile(outputs.scores, JSON.stringify(scores));
   },
 });
+
+/** The first n rows of tensors whose first axis counts images. */
+function firstOf(values: ReadonlyMap<string, Tensor>, n: number): ReadonlyMap<string, Tensor> {
+  const cut = (tensor: Tensor): Tensor => {
+    const { dims, data } = tensor;
+    const [rows = n, ...rest] = dims;
+    return rows === n ? tensor : f32([n, ...rest], (data as Float32Array).slice(0, n * rest.reduce((product, dim) => product * dim, 1)));
+  };
+  return new Map([...values].map(([name, tensor]) => [name, cut(tensor)]));
+}
 
 /** The worst output's SQNR: a network is as good as its weakest head. */
 function sqnrOf(reference: NamedTensors, other: NamedTensors): number {

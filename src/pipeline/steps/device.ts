@@ -6,7 +6,7 @@ import type { Measurement } from '../../core/evidence.ts';
 import { defineStep } from '../../core/recipe.ts';
 import type { EngineSpec, Passport } from '../../deploy/device.ts';
 import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile } from '../../deploy/work.ts';
-import { type CalibrationAlgorithm, formatCalibrationCache, parseCalibrationCache, withHeader } from '../../formats/calibration-cache.ts';
+import { formatCalibrationCache, parseCalibrationCache, withHeader } from '../../formats/calibration-cache.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import type { DevicePool } from '../device-pool.ts';
 import { readTensorIndex, writeTensorFolder } from '../tensor-folder.ts';
@@ -71,11 +71,10 @@ export const buildStep = (pool: DevicePool) =>
     },
   });
 
-/** The cache under the header of the device's own TensorRT, without which TensorRT ignores it in silence. */
+/** The cache under the header of the device's own TensorRT and of the calibrator that trtexec has, without which TensorRT rejects it. */
 async function cacheForDevice(cache: string, copy: string, tensorrt: string | undefined): Promise<string> {
   if (tensorrt === undefined) return cache;
-  const parsed = parseCalibrationCache(await readFile(cache, 'utf8'));
-  await writeFile(copy, formatCalibrationCache(withHeader(parsed, tensorrt, parsed.algorithm as CalibrationAlgorithm)));
+  await writeFile(copy, formatCalibrationCache(withHeader(parseCalibrationCache(await readFile(cache, 'utf8')), tensorrt)));
   return copy;
 }
 
@@ -124,7 +123,7 @@ export const inferStep = (pool: DevicePool) =>
     outputs: { tensors: 'tensors' },
     identity: ({ identity }) => identityOf(identity),
     exclusive: ({ identity }) => resourcesOf(identity),
-    async run({ config, inputs, outputs, signal, progress }) {
+    async run({ config, inputs, outputs, signal, progress, note }) {
       const device = await pool.open(config.identity.name, signal);
       const { n, tensors } = await readTensorIndex(inputs.tensors);
       const [input] = Object.values(tensors);
@@ -132,6 +131,7 @@ export const inferStep = (pool: DevicePool) =>
         signal,
         onProgress: ({ done, total }) => progress(done, total, {}, 'images'),
       });
+      if (result.note !== undefined) note(result.note);
       await writeTensorFolder(outputs.tensors, result.n, result.tensors);
     },
   });

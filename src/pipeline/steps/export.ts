@@ -31,7 +31,7 @@ export const exportStep = defineStep({
  */
 export const quantizeStep = defineStep({
   name: 'quantize',
-  version: 2,
+  version: 3,
   exclusive: () => [thisCpu],
   config: z.strictObject({ tensorrt: z.string().default('8.6.1') }),
   inputs: { onnx: 'onnx', ranges: 'ranges' },
@@ -43,12 +43,7 @@ export const quantizeStep = defineStep({
     await writeFile(outputs.onnxruntime, writeOnnx(quantize(corrected('onnxruntime'), ranges, { engine: 'onnxruntime' })));
     await writeFile(outputs.tensorrt, writeOnnx(quantize(corrected('tensorrt'), ranges, { engine: 'tensorrt' })));
     await writeFile(outputs.float, writeOnnx(corrected('tensorrt')));
-    await writeFile(
-      outputs.cache,
-      cacheFor(new Map(ranges.ranges.map(range => [range.name, range])), {
-        tensorrt: config.tensorrt,
-        algorithm: ranges.recipe.algorithm === 'minmax' ? 'MinMaxCalibration' : 'EntropyCalibration2',
-      }),
-    );
+    // However the ranges were found, the header says EntropyCalibration2: the calibrators of trtexec and nvinfer are of that kind, and refuse a table that names another.
+    await writeFile(outputs.cache, cacheFor(new Map(ranges.ranges.map(range => [range.name, range])), { tensorrt: config.tensorrt }));
   },
 });

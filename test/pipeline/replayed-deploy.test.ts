@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Passport } from '../../src/deploy/device.ts';
+import { addDevice } from '../../src/deploy/registry.ts';
+import { parseReport } from '../../src/formats/report.ts';
+import { replay } from '../deploy/replay/board.ts';
+import { replayed } from '../deploy/replay/boards.ts';
+import { TinyProject } from './_tiny-project.ts';
+
+// The whole line against replayed boards, JetPack 4.6 to 7.0 and a T4: facts, refusals, push, build, benchmark, accuracy and report. Nothing there is measured, and the reports say so.
+const boards = {
+  'xavier-nx': ['xavierNx', '8.2.1', '4.6.1'],
+  'orin-nx': ['orinNx', '8.5.2', '5.1.1'],
+  'orin-nano': ['orinNano', '10.3.0', '6.2'],
+  thor: ['thor', '10.13.3', '7.0'],
+  t4: ['t4', '8.6.1', undefined],
+} as const;
+const limitMs = 280_000;
+let project: TinyProject;
+const stack = new AsyncDisposableStack();
+
+beforeAll(async () => {
+  project = stack.use(new TinyProject({ devices: false }));
+  const config = project.path('config');
+  process.env.EDGEFORGE_CONFIG = config;
+  const lines: string[] = [];
+  for (const [name, key] of [...Object.entries(boards).map(([device, [key]]) => [device, key] as const), ['nano', 'nano'] as const]) {
+    // Half of the boards have no Python module: their images go through one process each.
+    const board = stack.use(await replay(replayed[key], { python: key !== 't4' }));
+    await addDevice(name, board.definition.ssh, { config, identityFile: board.definition.identityFile });
+    lines.push(`  ${name}: { ssh: "${board.definition.ssh}", identityFile: "${board.definition.identityFile}" }`);
+  }
+  project.edit('edgeforge.yaml', text =>
+    `${text}devices:\n${lines.join('\n')}\n`
+      .replace(/^prune:.*\n/m, '')
+      .replace(/^retrain:.*\n/m, '')
+      .replace('precisions: [fp32, int8]', 'precisions: [fp32, fp16, int8]')
+      .replace('images: 8 }', 'images: 4 }'),
+  );
+}, limitMs);
+afterAll(async () => {
+  delete process.env.EDGEFORGE_CONFIG;
+  await stack.disposeAsync();
+});
+
+test('the host’s part', { timeout: limitMs }, async () => {
+  const { exitCode, failed } = await project.run({ devices: [] });
+  expect([...failed]).toEqual([]);
+  expect(exitCode).toBe(0);
+});
+
+test.each(Object.entries(boards))('%s', { timeout: limitMs }, async (name, [, tensorrt, jetpack]) => {
+  const { exitCode, failed, ran } = await project.run({ devices: [name] });
+  expect([...failed]).toEqual([]);
+  expect(exitCode).toBe(0);
+  expect([...ran.keys()]).toEqual(expect.arrayContaining([`build ${name} int8`, `benchmark ${name}`, `infer ${name} fp16`, `report ${name}`]));
+  const report = parseReport(readFileSync(project.path('.edgeforge', 'out', `report-${name}`, 'report.json'), 'utf8'));
+  expect(report.device).toMatchObject({ emulated: true, tensorrt, runtime: `tensorrt ${tensorrt}`, ...(jetpack ? { jetpack } : {}) });
+  expect(report.results.map(row => row.precision)).toEqual(['fp32', 'fp16', 'int8']);
+  for (const row of report.results) {
+    expect(row.evidence).toMatchObject({ grade: 'emulated', runtime: `tensorrt ${tensorrt}` });
+    expect(row.accuracy?.n).toBeGreaterThan(0);
+  }
+  const passport = JSON.parse((await project.output(`build ${name} int8`, 'engine')).toString()) as Passport;
+  expect(passport).toMatchObject({ emulated: true, tensorrt, precision: 'int8', layers: { int8: expect.any(Number) } });
+  expect(passport.words.find(word => word.startsWith('--calib='))).toMatch(/^--calib=store\/[0-9a-f]{64}$/);
+  expect(report.notes?.join('\n')).toMatch(/\d+ of \d+ layers run in INT8 \(\d+ %\)/);
+});
+
+test('again, nothing is built or measured anew', async () => {
+  const { exitCode, ran, sent } = await project.run({ devices: ['orin-nano'] });
+  expect([exitCode, [...ran.keys()]]).toEqual([0, []]);
+  expect(sent['orin-nano']).toBeLessThanOrEqual(4096);
+});
+
+test('a Nano refuses INT8 with the measured reason, and before anything is pushed for it', { timeout: limitMs }, async () => {
+  const { exitCode, failed } = await project.run({ devices: ['nano'], steps: ['build nano int8'] });
+  expect(exitCode).not.toBe(0);
+  expect(failed.get('build nano int8')).toMatchObject({ code: 'device-refused', message: expect.stringContaining('55.2 ms against 26.9 ms') });
+});
