@@ -79,11 +79,18 @@ const socs: readonly (readonly [soc: string, sm: string])[] = [
   ['tegra186', '6.2'],
   ['tegra210', '5.3'],
 ];
+/** NVIDIA's module series; other part numbers (p3768, p3737, p2972, …) are carrier boards, which stand before the module: `p3768-0000+p3767-0005`. */
+const moduleSeries = ['p3767', 'p3701', 'p3668', 'p2888', 'p3448', 'p3310', 'p3489', 'p3636', 'p3834', 'p2180'];
+function moduleOf(text: string): string | undefined {
+  const parts = text.match(/p\d{4}(?:-\d{4})?/g) ?? [];
+  const modules = parts.filter(part => moduleSeries.includes(part.slice(0, 5)));
+  return modules.find(part => part.includes('-')) ?? modules[0] ?? parts.find(part => part.includes('-')) ?? parts[0];
+}
 /** SoC, its compute capability and the module's part number from the device tree's compatible list and file name. The SoC decides; names are for display. */
 export function jetsonOf(compatible: string, dtsFile: string): { soc: string; sm: string; module?: string } | undefined {
   const found = socs.find(([soc]) => compatible.includes(`nvidia,${soc}`));
   if (!found) return undefined;
-  const module = /p\d{4}-\d{4}/.exec(compatible)?.[0] ?? /p\d{4}-\d{4}/.exec(dtsFile)?.[0] ?? /p\d{4}/.exec(compatible)?.[0];
+  const module = moduleOf(`${compatible} ${dtsFile}`);
   return { soc: found[0], sm: found[1], ...(module ? { module } : {}) };
 }
 

@@ -40,7 +40,7 @@ export const parseHistory = (text: string): readonly PastBuild[] =>
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)]!;
 
 /** What a builder takes before it knows the network, in MiB: CUDA, its kernels and (up to 8.5) cuDNN and cuBLAS; read off the MemUsage lines of public logs. */
-function builderMB(tensorrt: string | undefined): number {
+export function builderMB(tensorrt: string | undefined): number {
   const version = tensorrt === undefined ? undefined : tensorrtOfText(tensorrt);
   if (!version) return 900;
   if (version.major < 8 || (version.major === 8 && version.minor < 6)) return 700;
@@ -58,7 +58,8 @@ function secondsOf(spec: EngineSpec, modelBytes: number, history: readonly PastB
   return { seconds: median(others.map(({ seconds, modelBytes: bytes }) => (seconds * modelBytes) / bytes)), basis: `${builds(others.length)} of other models here, by size` };
 }
 
-const swapWords = 'sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon /swapfile';
+/** The words that give a board four gigabytes of swap until its next boot. */
+export const swapWords = 'sudo fallocate -l 4G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon /swapfile';
 
 /** The mends for a build that does not fit, the cheapest first. */
 function ladder(spec: EngineSpec, facts: Facts, workspaceMiB: number): string {

@@ -1,6 +1,11 @@
 import { createRequire } from 'node:module';
 import type { EdgeError } from '../core/errors.ts';
+import { tensorrtOfText } from '../formats/tensorrt-version.ts';
+import type { Graph } from '../graph/ir.ts';
+import { swapWords } from './build-forecast.ts';
+import { modelFits } from './model-fit.ts';
 import type { Device } from './open-device.ts';
+import { maySetClocks, sudoersMend } from './sudo-rules.ts';
 
 /** One thing `doctor` looked at: what it found, and the command that mends it where something is missing. */
 export interface DoctorRow {
@@ -45,36 +50,111 @@ const precisionRow = (device: Device, precision: 'fp32' | 'fp16' | 'int8', dlaCo
   return refusal ? row(name, 'blocked', refusal.message, refusal.hint) : row(name, 'ok', 'possible');
 };
 
+const optional = (name: string, value: string | undefined, mend: string, state: 'missing' | 'note' = 'missing'): DoctorRow =>
+  value === undefined ? row(name, state, 'not found', mend) : row(name, 'ok', value);
+
+function memoryRow({ facts, name }: Device): DoctorRow {
+  const { memoryMB, availableMB, swapMB, swapFreeMB } = facts;
+  const text = `${memoryMB} MB${availableMB === undefined ? '' : `, ${availableMB} MB available`}${swapMB === undefined ? '' : `, swap ${swapMB} MB${swapFreeMB === undefined ? '' : ` (${swapFreeMB} free)`}`}`;
+  if (facts.kind === 'jetson' && memoryMB < 8192 && (swapMB ?? 0) === 0)
+    return row('memory', 'note', `${text}: without swap the OOM killer ends big builds`, `on ${name}: ${swapWords}`);
+  return row('memory', 'ok', text);
+}
+
+/** Whether a measurement here would be one: clocks, heat, neighbours, and the rights to set what must be set. */
+function measuringRows({ facts }: Device): readonly DoctorRow[] {
+  const hottest = Object.entries(facts.temperaturesC ?? {}).sort(([, a], [, b]) => b - a)[0];
+  const modes = facts.powerModes?.map(({ id, name }) => `${id} ${name}`).join(', ');
+  const jetson = facts.kind === 'jetson';
+  const rights = maySetClocks(facts);
+  return [
+    ...(jetson ? [optional('power mode', facts.powerMode && `${facts.powerMode}${modes ? ` (of ${modes})` : ''}`, 'sudo nvpmodel -q')] : []),
+    ...(jetson && facts.clocks
+      ? [
+          facts.clocks.locked
+            ? row('clocks', 'ok', `locked${facts.clocks.gpu ? `, GPU at ${facts.clocks.gpu.maxMHz} MHz` : ''}`)
+            : row(
+                'clocks',
+                'note',
+                `not locked${facts.clocks.gpu ? `, GPU ${facts.clocks.gpu.minMHz} to ${facts.clocks.gpu.maxMHz} MHz` : ''}: times would scatter`,
+                'sudo jetson_clocks',
+              ),
+          ...(facts.clocks.fan ? [row('fan', 'ok', facts.clocks.fan)] : []),
+        ]
+      : []),
+    ...(jetson
+      ? [
+          rights
+            ? row('rights', 'ok', 'power mode and clocks can be set without a password')
+            : row('rights', 'note', 'power mode and clocks cannot be set: numbers are taken as the board stands, and marked so', sudoersMend(facts)),
+        ]
+      : []),
+    ...(hottest
+      ? [
+          hottest[1] >= 80
+            ? row('heat', 'note', `${hottest[0]} ${hottest[1]} °C: let it cool before measuring`)
+            : row('heat', 'ok', `${hottest[0]} ${hottest[1]} °C is the hottest`),
+        ]
+      : []),
+    ...(facts.desktop ? [row('desktop', 'note', 'runs there, and takes memory and the GPU’s time', 'sudo systemctl isolate multi-user.target')] : []),
+    ...(facts.busy ? [row('neighbours', 'note', facts.busy.map(({ percent, command }) => `${command} ${percent} %`).join(', '), 'end them before measuring')] : []),
+    ...(facts.container ? [row('container', 'note', 'we are inside one: TensorRT is the image’s, power and clocks are the host’s')] : []),
+  ];
+}
+
+function nvidiaRows({ facts }: Device): readonly DoctorRow[] {
+  const jetson = facts.kind === 'jetson';
+  const jetpack = 'sudo apt install nvidia-jetpack';
+  const version = facts.tensorrt === undefined ? undefined : tensorrtOfText(facts.tensorrt);
+  const converterServes = version !== undefined && (version.major < 8 || (version.major === 8 && version.minor <= 4));
+  return [
+    ...(facts.gpu === undefined ? [] : [row('GPU', 'ok', `${facts.gpu}, sm ${facts.sm ?? 'unknown'}`)]),
+    optional('CUDA', facts.cuda, jetson ? jetpack : 'sudo apt install cuda-toolkit'),
+    optional('cuDNN', facts.cudnn, jetson ? jetpack : 'sudo apt install libcudnn9-cuda-12', 'note'),
+    optional('TensorRT', facts.tensorrt, jetson ? jetpack : 'sudo apt install tensorrt'),
+    optional('trtexec', facts.trtexec, 'sudo apt install libnvinfer-bin'),
+    facts.pythonTensorrt === undefined
+      ? row('python tensorrt', 'note', 'not found: accuracy then takes one process per image', 'sudo apt install python3-libnvinfer')
+      : row('python tensorrt', 'ok', facts.pythonTensorrt),
+    ...(converterServes
+      ? [
+          optional(
+            'tao-converter',
+            facts.converter,
+            'only needed for .etlt files that hold UFF: https://catalog.ngc.nvidia.com/orgs/nvidia/teams/tao/resources/tao-converter',
+            'note',
+          ),
+        ]
+      : []),
+    optional('DeepStream', facts.deepstream, 'https://docs.nvidia.com/metropolis/deepstream/dev-guide', 'note'),
+  ];
+}
+
 /** What a device has, what is possible there and what is missing, each with its mend. */
 export function doctorDevice(device: Device): readonly DoctorRow[] {
   const { facts, target, runtime } = device;
-  const optional = (name: string, value: string | undefined, mend: string): DoctorRow => (value === undefined ? row(name, 'missing', 'not found', mend) : row(name, 'ok', value));
-  const jetson = facts.kind === 'jetson';
   return [
     row('device', 'ok', `${facts.model}, ${facts.os}, kernel ${facts.kernel}${facts.emulated ? ' (emulated: its times are no measurements)' : ''}`),
-    row('target', 'ok', `${target.name}: ${target.title}`),
-    row('processor', 'ok', `${facts.cpu.model}, ${facts.cpu.cores} cores, ${facts.memoryMB} MB`),
+    row('target', 'ok', `${target.name}: ${target.title}${facts.module ? `, module ${facts.module}` : ''}`),
+    row('processor', 'ok', `${facts.cpu.model}, ${facts.cpu.cores} cores`),
+    memoryRow(device),
     facts.freeDiskMB < 1024 ? row('free disk', 'note', `${facts.freeDiskMB} MB`, `edgeforge device clean ${device.name}`) : row('free disk', 'ok', `${facts.freeDiskMB} MB`),
     row('glibc', facts.glibc === undefined ? 'note' : 'ok', facts.glibc ?? 'not glibc'),
-    ...(jetson
+    ...(facts.kind === 'jetson'
       ? [
           optional('L4T', facts.l4t && `${facts.l4t.release}.${facts.l4t.revision}`, 'cat /etc/nv_tegra_release'),
           optional('JetPack', facts.jetpack, 'sudo apt install nvidia-jetpack'),
-          optional('power mode', facts.powerMode, 'sudo nvpmodel -q'),
         ]
       : []),
-    ...(facts.gpu === undefined ? [] : [row('GPU', 'ok', `${facts.gpu}, sm ${facts.sm ?? 'unknown'}`)]),
-    ...(facts.kind === 'linux'
-      ? []
-      : [
-          optional('CUDA', facts.cuda, 'sudo apt install nvidia-jetpack'),
-          optional('TensorRT', facts.tensorrt, 'sudo apt install nvidia-jetpack'),
-          optional('trtexec', facts.trtexec, 'sudo apt install libnvinfer-bin'),
-          optional('DeepStream', facts.deepstream, 'https://docs.nvidia.com/metropolis/deepstream/dev-guide'),
-        ]),
+    ...(facts.kind === 'linux' ? [] : nvidiaRows(device)),
+    ...measuringRows(device),
     row('runtime', 'ok', runtime.version(facts)),
     ...(['fp32', 'fp16', 'int8'] as const).map(precision => precisionRow(device, precision)),
-    ...Array.from({ length: target.abilities.dla }, (_, core) => precisionRow(device, 'int8', core)),
+    ...Array.from({ length: target.abilities.dla }, (_, core) => core).flatMap(core => (['fp16', 'int8'] as const).map(precision => precisionRow(device, precision, core))),
     ...(runtime.name === 'onnxruntime' ? [speedRow(device)] : []),
   ];
 }
+
+/** A model on a device, one row per precision and processor, before anything is uploaded. */
+export const doctorModel = (graph: Graph, device: Device): readonly DoctorRow[] =>
+  modelFits(graph, device).map(({ precision, on, state, because, mend }) => row(`${precision} on ${on}`, state === 'possible' ? 'ok' : state, because, mend));

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { cpuOf, cudaOf, deepstreamOf, glibcOf, gpuOf, jetpackOf, jetsonOf, l4tOf, powerModeOf, tensorrtOf } from '../../src/deploy/_parse-facts.ts';
 import { mayRun, sudoOf } from '../../src/deploy/_parse-state.ts';
@@ -101,6 +101,19 @@ it('asks this machine in one round trip once the script lies there', async () =>
   await gatherFacts(transport);
   expect(transport.traffic().sent - before).toBeLessThan(700);
   expect(Object.keys(questions).every(name => factScript.includes(`\\036${name}\\n`))).toBe(true);
+});
+
+describe('strange devices: a case is a file', () => {
+  const folder = new URL('fact-cases/', import.meta.url);
+  it.each(readdirSync(folder).sort())('%s', file => {
+    const [, ...sections] = readFileSync(new URL(file, folder), 'utf8').split(/^== /m);
+    const texts = Object.fromEntries(sections.map(section => [section.slice(0, section.indexOf('\n')), section.slice(section.indexOf('\n') + 1)]));
+    const { expected = '{}', ...given } = texts;
+    expect(Object.keys(given).filter(name => !Object.hasOwn(questions, name))).toEqual([]);
+    const facts = factsOf(answers(given), 'id', 'now');
+    for (const [name, value] of Object.entries(JSON.parse(expected) as object)) expect([name, facts[name as keyof typeof facts] ?? null]).toEqual([name, value]);
+    expect(targetFor(facts).name).toMatch(/\S/);
+  });
 });
 
 describe('what changes by the hour', () => {

@@ -1,10 +1,12 @@
+import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
-import { type DoctorRow, doctorDevice, doctorHost } from '../../deploy/doctor.ts';
+import { type DoctorRow, doctorDevice, doctorHost, doctorModel } from '../../deploy/doctor.ts';
 import { openTransport } from '../../deploy/open-device.ts';
 import { addDevice, cleanDevice, type DeviceDefinition, deviceNamed, listDevices, removeDevice, showAddress } from '../../deploy/registry.ts';
 import { ensureServed, stopServed } from '../../deploy/serve.ts';
 import { targets } from '../../deploy/targets.ts';
+import { readOnnx } from '../../formats/onnx.ts';
 import { DevicePool } from '../../pipeline/device-pool.ts';
 import { nearestProject, type Project } from '../../pipeline/project.ts';
 import type { Cli } from '../cli.ts';
@@ -40,9 +42,9 @@ export function addDeviceVerbs(program: Command, cli: Cli): void {
       return 0;
     }),
   );
-  verb(program, 'doctor [device]', 'what is here, what is possible, what is missing and how to mend it').action(
-    cli.does(async (name: string | undefined, options: Common) => doctor(output, name, options)),
-  );
+  verb(program, 'doctor [device]', 'what is here, what is possible, what is missing and how to mend it')
+    .option('--model <file>', 'an .onnx: which precisions and processors of the device can run it, before anything is uploaded')
+    .action(cli.does(async (name: string | undefined, options: Common & { readonly model?: string }) => doctor(output, name, options)));
   verb(program, 'targets', 'the kinds of device that edgeforge knows').action(
     cli.does(async (options: Common) => {
       const known = targets();
@@ -137,13 +139,15 @@ function list(output: Output, options: Common): number {
   return 0;
 }
 
-async function doctor(output: Output, name: string | undefined, options: Common): Promise<number> {
+async function doctor(output: Output, name: string | undefined, options: Common & { readonly model?: string }): Promise<number> {
   const rows: DoctorRow[] = [...doctorHost()];
   if (name !== undefined) {
     const { definition, folder } = resolve(name, options);
     const project = { folder, file: '', settings: { devices: { [name]: definition } } };
     await using pool = new DevicePool(project);
-    rows.push(...doctorDevice(await pool.open(name)));
+    const device = await pool.open(name);
+    rows.push(...doctorDevice(device));
+    if (options.model !== undefined) rows.push(...doctorModel(readOnnx(await readFile(options.model)), device));
   }
   if (options.json) output.out(JSON.stringify(rows));
   else {

@@ -1,0 +1,22 @@
+import { mayRun } from './_parse-state.ts';
+import type { Facts } from './device.ts';
+
+/** Where a board's clocks are kept while they are locked: root's own folder, so that the right to write there is no right to write elsewhere. */
+export const clocksFile = '/root/edgeforge-clocks.conf';
+const nvpmodel = '/usr/sbin/nvpmodel';
+const jetsonClocks = '/usr/bin/jetson_clocks';
+
+/** Exactly what may be run as root, word for word: a bare program in sudoers would allow all its options, and with `--store` any file. */
+const commands: readonly string[] = [
+  `${nvpmodel} -m [0-9]`,
+  `${nvpmodel} -m [0-9][0-9]`,
+  `${jetsonClocks} ""`,
+  ...['--show', `--store ${clocksFile}`, `--restore ${clocksFile}`].map(words => `${jetsonClocks} ${words}`),
+];
+
+/** The command that gives this device's user the rights to set power mode and clocks, and no other. */
+export const sudoersMend = ({ user = '$USER' }: Pick<Facts, 'user'>): string =>
+  `echo '${user} ALL=(root) NOPASSWD: ${commands.join(', ')}' | sudo tee /etc/sudoers.d/edgeforge && sudo chmod 440 /etc/sudoers.d/edgeforge && sudo visudo -c`;
+
+/** May power mode and clocks be set here without a password? */
+export const maySetClocks = ({ sudo }: Pick<Facts, 'sudo'>): boolean => sudo !== undefined && mayRun(sudo, nvpmodel) && mayRun(sudo, jetsonClocks);
