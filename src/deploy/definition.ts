@@ -12,6 +12,8 @@ export const deviceDefinitionSchema = z
     identityFile: z.string().optional(),
     /** Left out: the target's. */
     runtime: z.enum(['tensorrt', 'onnxruntime']).optional(),
+    /** Memory that TensorRT may use to try tactics in; left out: the target's. */
+    workspaceMiB: z.int().positive().optional(),
   })
   .refine(value => [value.ssh, value.serve, value.local].filter(item => item !== undefined).length === 1, {
     message: 'a device is reached in exactly one way: ssh: user@host, serve: true or local: true',

@@ -176,6 +176,8 @@ export interface Passport {
   readonly buildSeconds: number;
   /** What the engine's layers run in, where the device's TensorRT tells (8.2 and later). */
   readonly layers?: EngineLayers;
+  /** Of several builds of the same engine: the median latency of each, in their order, and which was kept. */
+  readonly builds?: { readonly p50Ms: readonly number[]; readonly kept: number };
   /** Built by a stand-in: whatever it shows is emulated, on whatever device. */
   readonly emulated?: boolean;
   readonly notes: readonly string[];

@@ -17,6 +17,8 @@ export interface Device extends AsyncDisposable {
   readonly facts: Facts;
   readonly target: Target;
   readonly runtime: Runtime;
+  /** The definition's own limit of a build's workspace; absent: the target's. */
+  readonly workspaceMiB?: number;
   /** True for served and local devices: what runs there competes with this machine's own work (`cpu:<machine-id>`). */
   readonly thisMachine: boolean;
   /** True where commands are only printed: nothing is built and no number comes back. */
@@ -79,10 +81,20 @@ export async function openDevice(options: OpenDeviceOptions): Promise<Device> {
   const { name, definition, print, signal } = options;
   const named = definition.target === undefined ? undefined : targetNamed(definition.target);
   const thisMachine = definition.serve === true || definition.local === true;
+  const own = definition.workspaceMiB === undefined ? {} : { workspaceMiB: definition.workspaceMiB };
   if (print) {
     const transport = printingTransport(name, print);
     const target = named ?? targetNamed('linux-x64');
-    return deviceOf({ name, transport, facts: assumedFacts(target, transport.deviceId), target, runtime: runtimes[definition.runtime ?? target.runtime], thisMachine, dry: true });
+    return deviceOf({
+      name,
+      transport,
+      facts: assumedFacts(target, transport.deviceId),
+      target,
+      runtime: runtimes[definition.runtime ?? target.runtime],
+      ...own,
+      thisMachine,
+      dry: true,
+    });
   }
   const transport = await openTransport(options);
   try {
@@ -93,7 +105,7 @@ export async function openDevice(options: OpenDeviceOptions): Promise<Device> {
       throw new EdgeError('device-refused', `The project calls "${name}" a ${named.title}, but it is ${facts.model} (${seen.title}).`, {
         hint: `Set target: ${seen.name} for it, or leave target out.`,
       });
-    return deviceOf({ name, transport, facts, target, runtime: runtimes[definition.runtime ?? target.runtime], thisMachine, dry: false });
+    return deviceOf({ name, transport, facts, target, runtime: runtimes[definition.runtime ?? target.runtime], ...own, thisMachine, dry: false });
   } catch (error) {
     await transport[Symbol.asyncDispose]();
     throw error;

@@ -101,7 +101,7 @@ function withRemaining(options: WorkOptions, forecast: BuildForecast): WorkOptio
 /** Refuses early (what the device cannot do, what does not fit), brings the payload, builds under the device's lock, returns the passport. Throws EdgeError. */
 export async function buildEngine(device: Device, wish: EngineSpec, options: WorkOptions = {}): Promise<Passport> {
   const { runtime, facts } = device;
-  const workspaceMiB = wish.workspaceMiB ?? device.target.defaults.workspaceMiB;
+  const workspaceMiB = wish.workspaceMiB ?? device.workspaceMiB ?? device.target.defaults.workspaceMiB;
   const spec = workspaceMiB === undefined ? wish : { ...wish, workspaceMiB };
   const refusal = runtime.refuse(wishOf(spec), facts);
   if (refusal) throw refusal;

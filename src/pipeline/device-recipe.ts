@@ -40,7 +40,7 @@ interface Engine {
 /** What happens on one device: an engine per network and precision, all measured in one session, each one's accuracy through that very engine, the report and its gate. */
 export function addDevice(recipe: Recipe, line: DeviceLine): Artifact<'report'> {
   const { project, device, steps, networks } = line;
-  const { batch: batches, images: _, ...protocol } = project.settings.benchmark;
+  const { batch: batches, images: _, builds: __, ...protocol } = project.settings.benchmark;
   const lines = networks.flatMap(network => batches.flatMap(batch => project.settings.export.precisions.map(precision => ({ network, batch, precision }))));
   const engines = lines.map(each => addEngine(recipe, line, each));
   const { measurements } = recipe.add(steps.benchmark, {
@@ -66,11 +66,25 @@ function addEngine(recipe: Recipe, line: DeviceLine, each: EngineLine): Engine {
   const { onnx, cache } = sourceOf(each.network, each.precision, device);
   const { engine: passport } = recipe.add(steps.build, {
     id: idOf('build', line, each),
-    config: { identity, precision: each.precision, batch: each.batch, threads: project.settings.benchmark.threads, engine: idOf('', line, each).trim().replaceAll(' ', '-') },
+    config: {
+      identity,
+      precision: each.precision,
+      batch: each.batch,
+      threads: project.settings.benchmark.threads,
+      engine: idOf('', line, each).trim().replaceAll(' ', '-'),
+      ...buildSettings(project, device),
+    },
     inputs: { onnx, ...(cache ? { cache } : {}) },
   });
   const { tensors: outputs } = recipe.add(steps.infer, { id: idOf('infer', line, each), config: { identity }, inputs: { passport, tensors } });
   return { line: each, passport, outputs };
+}
+
+/** What else decides a TensorRT engine: a limit of the device's own, and several builds; absent where nothing of the kind is asked for. */
+function buildSettings({ settings }: Project, { name, runtime }: KnownDevice) {
+  const { batch: _, images: __, builds: count, ...protocol } = settings.benchmark;
+  const workspaceMiB = settings.devices[name]?.workspaceMiB;
+  return { ...(workspaceMiB === undefined ? {} : { workspaceMiB }), ...(count > 1 && runtime === 'tensorrt' ? { builds: { count, protocol } } : {}) };
 }
 
 function addAccuracy(recipe: Recipe, line: DeviceLine, engines: readonly Engine[], network: NetworkArtifacts, batch: number): Artifact<'score'> {
@@ -89,7 +103,7 @@ interface Measured {
 }
 
 function addReport(recipe: Recipe, { project, device, networks, tensors, plan, history }: DeviceLine, { engines, measurements, scores }: Measured): Artifact<'report'> {
-  const { batch: batches, images: _, ...protocol } = project.settings.benchmark;
+  const { batch: batches, images: _, builds: __, ...protocol } = project.settings.benchmark;
   const last = engines.at(-1)?.outputs;
   return recipe.add(reportStep, {
     id: `report ${device.name}`,

@@ -86,7 +86,7 @@ export async function modelRecipe({ file, keyFile, devices, pool, store }: Model
         inputs: { onnx },
       }).engine;
     });
-    const { batch: _, images: __, ...protocol } = defaultProtocol;
+    const { batch: _, images: __, builds: ___, ...protocol } = defaultProtocol;
     const { measurements } = recipe.add(steps.benchmark, { id: `benchmark ${name}`, config: { identity, protocol }, inputs: { passports } });
     const { report } = recipe.add(reportStep, {
       id: `report ${name}`,

@@ -77,6 +77,8 @@ const benchmarkSchema = z.strictObject({
   rounds: z.int().positive().default(5),
   batch: z.array(z.int().positive()).nonempty().default([1]),
   threads: z.int().positive().default(2),
+  /** Builds of each TensorRT engine: their spread is reported, the median one is kept. */
+  builds: z.int().min(1).max(20).default(1),
   /** Validation images that the device sees. */
   images: z.int().positive().default(200),
 });

@@ -2,8 +2,9 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EdgeError } from '../../src/core/errors.ts';
+import { buildMedianEngine, medianBuild } from '../../src/deploy/build-median.ts';
 import type { Device } from '../../src/deploy/open-device.ts';
-import { benchEngines, inferOnDevice, staleBecause } from '../../src/deploy/work.ts';
+import { benchEngines, enginesThere, inferOnDevice, staleBecause } from '../../src/deploy/work.ts';
 import { temporary } from './harness.ts';
 import { replay } from './replay/board.ts';
 import { replayed } from './replay/boards.ts';
@@ -116,6 +117,27 @@ describe('a build on the device', () => {
     board.file('/proc/meminfo', replayed.xavierNx.files['/proc/meminfo']);
     await build({ precision: 'fp32', workspaceMiB: 1024 });
   });
+});
+
+it('several builds of one engine: their spread is told, the median one stays', async () => {
+  expect(medianBuild([5, 1, 3])).toBe(2);
+  expect(medianBuild([4, 2])).toBe(1);
+  board.fail({ buildSpread: 0.3 });
+  const one = await build({ precision: 'fp16', engine: 'engines/varied' });
+  const spec = { ...one, model: `store/${one.modelDigest}`, precision: 'fp16', engine: 'engines/varied', threads: 1 } as const;
+  const passport = await buildMedianEngine(device, { ...spec, inputs: { input_1: [1, 3, 8, 8] } }, { count: 3, protocol });
+  board.fail();
+  const { p50Ms, kept } = passport.builds!;
+  expect(p50Ms).toHaveLength(3);
+  expect(p50Ms[kept]).toBe(p50Ms.toSorted((a, b) => a - b)[1]);
+  expect(new Set(p50Ms).size).toBe(3);
+  expect(passport.notes.at(-1)).toMatch(/^3 builds: median latency [\d.]+ to [\d.]+ ms \([\d.]+ % apart\), build [123] of [\d.]+ ms is kept$/);
+  expect(
+    readdirSync(board.remote('engines'))
+      .filter(name => name.includes('varied'))
+      .sort(),
+  ).toEqual(['varied', 'varied.log']);
+  expect(await enginesThere(device, [passport])).toEqual([true]);
 });
 
 it('an engine of another time or place is refused with the reason in one sentence', async () => {

@@ -10,19 +10,16 @@ import { buildSmall } from './replay/model.ts';
 
 const protocol = { warmUpMs: 200, durationMs: 3000, minIterations: 50, rounds: 1, batch: 1, threads: 1 };
 
+// Four more boards go the whole way from a dataset in test/pipeline/replayed-deploy.test.ts.
 describe('a whole deploy against replayed boards: everything runs, nothing is measured', () => {
   it.each([
     ['nano', { jetpack: '4.6.1', tensorrt: '8.2.1', sm: '5.3', cuda: '10.2', deepstream: '6.0.1', kind: 'jetson' }, 'jetson-nano'],
     ['xavierNx', { jetpack: '4.6.1', tensorrt: '8.2.1', sm: '7.2', glibc: '2.27' }, 'xavier-nx'],
-    ['orinNx', { jetpack: '5.1.1', tensorrt: '8.5.2', sm: '8.7', glibc: '2.31' }, 'jetson-orin-nx'],
-    ['orinNano', { jetpack: '6.2', tensorrt: '10.3.0', sm: '8.7', deepstream: '7.1' }, 'jetson-orin-nano'],
-    ['thor', { jetpack: '7.0', tensorrt: '10.13.3', sm: '11.0', cuda: '13.0' }, 'jetson-thor'],
-    ['t4', { kind: 'dgpu', tensorrt: '8.6.1', sm: '7.5', gpu: 'Tesla T4' }, 't4'],
     ['t4New', { kind: 'dgpu', tensorrt: '10.9.0', sm: '7.5' }, 't4'],
   ] as const)('%s', async (name, facts, target) => {
     using folder = temporary();
     // Images go through the Python module where the board has it, else through one process each.
-    const python = name !== 'nano' && name !== 't4';
+    const python = name !== 'nano';
     await using board = await replay(replayed[name], { python });
     await using device = await board.open();
     expect(device.facts).toMatchObject({ ...facts, emulated: true, trtexec: `${board.home}/bin/trtexec` });

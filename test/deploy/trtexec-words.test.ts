@@ -6,6 +6,7 @@ import type { EngineSpec, Facts, Passport } from '../../src/deploy/device.ts';
 import { benchWords, buildWords, inferWords, shapesText } from '../../src/deploy/runtimes/_trtexec-words.ts';
 import { tensorrt } from '../../src/deploy/runtimes/tensorrt.ts';
 import { hasShared, shared } from '../shared.ts';
+import { optionsOf } from './replay/options.ts';
 
 const facts = (version: string, more: Partial<Facts> = {}): Facts => ({
   deviceId: 'board',
@@ -65,6 +66,38 @@ describe('words for trtexec', () => {
     ],
   ])('%s builds', (version, words) => {
     expect(buildWords(spec, facts(version), { dynamic: true }).join(' ')).toBe(words);
+  });
+
+  it('are written down for every release that we know, and use no option that it does not take', async () => {
+    const lines: string[] = [];
+    for (const version of ['7.1.3', '7.2.2', '8.0.1', '8.2.1', '8.4.1', '8.5.2', '8.6.1', '8.6.2', '9.3.0', '10.3.0', '10.9.0', '10.13.3', '10.16.2', '11.0.0', '11.1.0']) {
+      const { calibration: _, ...float } = { ...spec, batch: 1, inputs: { input_1: [1, 3, 544, 960] }, engine: 'engines/e' };
+      const cached = { ...float, precision: 'int8', calibration: { path: 'store/c', digest } } as const;
+      const built: Passport = { ...passport, words: buildWords({ ...float, precision: 'fp16' }, facts(version), { dynamic: true }) };
+      const rows: Record<string, readonly string[]> = {
+        'build fp32': buildWords({ ...float, precision: 'fp32' }, facts(version), { dynamic: true }),
+        'build fp16': built.words,
+        ...(version < '11' || version.startsWith('7') || version.startsWith('8') || version.startsWith('9')
+          ? {
+              'build int8, cache': buildWords(cached, facts(version), { dynamic: true }),
+              'build int8 on DLA 0': buildWords({ ...cached, dlaCore: 0 }, facts(version), { dynamic: true }),
+            }
+          : {}),
+        ...(version.startsWith('7') ? {} : { 'build int8, Q/DQ': buildWords({ ...float, precision: 'int8', quantized: true }, facts(version), { dynamic: true }) }),
+        benchmark: benchWords(built, protocol, facts(version), 'jobs/times.json'),
+        'one image': inferWords(built, 'input_1', 'one.raw', '0.json', facts(version)),
+      };
+      const known = optionsOf(version);
+      for (const [what, words] of Object.entries(rows)) {
+        const unknown = words
+          .slice(1)
+          .map(word => word.replace(/^--/, '').split('=')[0]!)
+          .filter(name => !known.has(name));
+        expect([version, what, unknown]).toEqual([version, what, []]);
+        lines.push(`${version.padEnd(8)} ${what.padEnd(20)} ${words.slice(1).join(' ')}`);
+      }
+    }
+    await expect(`${lines.join('\n')}\n`).toMatchFileSnapshot('goldens/trtexec-words.txt');
   });
 
   it('says precision by flags, never a cache with Q/DQ, and DLA with fallback', () => {

@@ -81,6 +81,8 @@ export function inferWords(passport: Passport, input: string, file: string, outp
     '--iterations=1',
     '--warmUp=0',
     '--duration=0',
+    // 11 copies nothing by default: the outputs would stay on the GPU.
+    ...(tensorrtVersion(facts).major >= 11 ? ['--includeDataTransfers'] : []),
     ...passport.words.filter(word => word.startsWith('--useDLACore') || word.startsWith('--shapes=')),
   ];
 }

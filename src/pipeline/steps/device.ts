@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
 import type { Measurement } from '../../core/evidence.ts';
 import { defineStep } from '../../core/recipe.ts';
+import { buildMedianEngine } from '../../deploy/build-median.ts';
 import type { EngineSpec, Passport } from '../../deploy/device.ts';
 import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile } from '../../deploy/work.ts';
 import { formatCalibrationCache, parseCalibrationCache, withHeader } from '../../formats/calibration-cache.ts';
@@ -23,6 +24,7 @@ export const identitySchema = z.strictObject({
 });
 export type DeviceIdentity = z.infer<typeof identitySchema>;
 
+const protocolSchema = z.strictObject({ warmUpMs: z.number(), durationMs: z.number(), minIterations: z.number(), rounds: z.number(), threads: z.number() });
 const identityOf = ({ name: _, machine: __, ...identity }: DeviceIdentity) => identity;
 /** One thing at a time on a device; and nothing is measured while this machine trains, where the device is this machine. */
 const resourcesOf = ({ device, machine }: DeviceIdentity): string[] => [`device:${device}`, ...(machine === undefined ? [] : [machine])];
@@ -35,7 +37,16 @@ export const buildStep = (pool: DevicePool) =>
   defineStep({
     name: 'build',
     version: 3,
-    config: z.strictObject({ identity: identitySchema, precision: z.enum(['fp32', 'fp16', 'int8']), batch: z.int().positive(), threads: z.int().positive(), engine: z.string() }),
+    config: z.strictObject({
+      identity: identitySchema,
+      precision: z.enum(['fp32', 'fp16', 'int8']),
+      batch: z.int().positive(),
+      threads: z.int().positive(),
+      engine: z.string(),
+      workspaceMiB: z.int().positive().optional(),
+      /** Several builds, of which the median by this protocol is kept. */
+      builds: z.strictObject({ count: z.int().min(2), protocol: protocolSchema }).optional(),
+    }),
     inputs: { onnx: 'onnx', cache: 'calibration-cache?' },
     // Named for what it stands for: "device says the engine is gone".
     outputs: { engine: 'passport' },
@@ -62,10 +73,15 @@ export const buildStep = (pool: DevicePool) =>
         // By its model too: other projects, and this one's other settings, keep their engines beside it.
         engine: `engines/${config.engine}-${digests.onnx.slice(0, 12)}`,
         threads: config.threads,
+        ...(config.workspaceMiB === undefined ? {} : { workspaceMiB: config.workspaceMiB }),
         ...(calibration && digests.cache ? { calibration: { path: calibration.path, digest: digests.cache } } : {}),
         ...(graph.nodes.some(node => node.type === 'QuantizeLinear') ? { quantized: true } : {}),
       };
-      const passport = await buildEngine(device, spec, { signal, onProgress: told('stages', progress, log) });
+      const options = { signal, onProgress: told('stages', progress, log) };
+      const { builds } = config;
+      const passport = builds
+        ? await buildMedianEngine(device, spec, { count: builds.count, protocol: { ...builds.protocol, batch: config.batch } }, options)
+        : await buildEngine(device, spec, options);
       for (const text of passport.notes) note(text);
       await writeFile(outputs.engine, JSON.stringify(passport));
     },
@@ -91,8 +107,6 @@ export const reachStep = (pool: DevicePool) =>
       throw new EdgeError('device-unreachable', `"${config.name}" answers now, but did not when this run was planned.`, { hint: 'Run the same command again.' });
     },
   });
-
-const protocolSchema = z.strictObject({ warmUpMs: z.number(), durationMs: z.number(), minIterations: z.number(), rounds: z.number(), threads: z.number() });
 
 /** Every engine of a device in one session, so that drift hits all of them alike. */
 export const benchmarkStep = (pool: DevicePool) =>
