@@ -54,4 +54,6 @@ export interface Measurement {
   readonly throughput: { readonly value: number; readonly unit: 'images/s' };
   readonly latencyMs: LatencyMs;
   readonly evidence: Evidence;
+  /** Why the times do not count, where they do not: foreign load, a throttled clock. */
+  readonly voided?: string;
 }

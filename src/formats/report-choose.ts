@@ -58,6 +58,7 @@ export function choose(reports: readonly Report[], wishes: Wishes, prices: Reado
 function objection({ row, watts }: Candidate, wishes: Wishes): string | undefined {
   if (row.evidence.grade !== 'measured') return `its figures are ${row.evidence.grade}, not measured`;
   if (row.gate === 'fail') return `its accuracy failed the gate${row.gateNote === undefined ? '' : ` (${row.gateNote})`}`;
+  if (row.voided !== undefined) return `its times are void: ${row.voided}`;
   if (wishes.fps !== undefined && row.throughput.value < wishes.fps) return `${row.throughput.value.toFixed(1)} images/s, ${wishes.fps} wanted`;
   if (wishes.p99Ms !== undefined && row.latencyMs.p99 > wishes.p99Ms) return `p99 ${row.latencyMs.p99.toFixed(1)} ms, at most ${wishes.p99Ms} wanted`;
   if (wishes.dropPoints !== undefined) {

@@ -77,6 +77,8 @@ function changeOf(network: RowChange['network'], before: ReportRow, after: Repor
     ...(accuracyPoints === undefined ? {} : { accuracyPoints }),
   };
   if (before.evidence.grade !== after.evidence.grade) return { ...change, verdict: 'incomparable', because: `${before.evidence.grade} against ${after.evidence.grade}` };
+  const voided = before.voided ?? after.voided;
+  if (voided !== undefined) return { ...change, verdict: 'incomparable', because: `void times: ${voided}` };
   if (accuracyPoints !== undefined && accuracyPoints < -budget.points - 1e-9)
     return { ...change, verdict: 'less accurate', because: `${(-accuracyPoints).toFixed(1)} points lost, ${budget.points} allowed` };
   const [low, high] = intervalOf(before.latencyMs);

@@ -1,6 +1,6 @@
 import { barChart, groupedChart, lineChart, scatterChart } from './charts.ts';
 import { type Report, reportLines } from './report.ts';
-import { dropWords, networkWords } from './report-words.ts';
+import { dropWords, networkWords, speedCounts } from './report-words.ts';
 
 /** A chart with its words; `device`: its figures come from the device, so the evidence grade belongs beside them. */
 export interface Figure {
@@ -21,21 +21,21 @@ function deviceFigures(report: Report): Figure[] {
     line,
     label: `${networkWords(line, report)} ${line.row.precision.toUpperCase()}${batches ? ` b${line.row.batch}` : ''}`,
     tone: line.network === 'baseline' ? 1 : 0,
-    failed: line.row.gate === 'fail',
+    failed: !speedCounts(line.row),
   }));
   const speeds = common.map(({ line: { row, speedup }, failed, ...bar }) => ({
     ...bar,
     failed,
     hideValue: failed,
     value: row.throughput.value,
-    note: failed ? 'FAILED' : speedup === undefined ? '' : `(${speedup.toFixed(2)}×)`,
+    note: row.gate === 'fail' ? 'FAILED' : failed ? 'VOID' : speedup === undefined ? '' : `(${speedup.toFixed(2)}×)`,
   }));
   const judged = common.flatMap(({ line: { row }, ...bar }) =>
     row.accuracy === undefined ? [] : [{ ...bar, value: 100 * row.accuracy.value, note: `(${dropWords(row.accuracy.dropPoints)})` }],
   );
-  const labels = common.map(({ label, failed }) => (failed ? `${label} FAILED` : label));
+  const labels = common.map(({ label, failed }) => (failed ? `${label} (does not count)` : label));
   const latency = (['p50', 'p90', 'p99'] as const).map(name => ({ name, values: lines.map(({ row }) => row.latencyMs[name]) }));
-  const pale = common.some(({ failed }) => failed) ? ' A pale bar failed the accuracy gate: its speed does not count.' : '';
+  const pale = common.some(({ failed }) => failed) ? ' A pale bar’s speed does not count: its accuracy failed the gate, or its times are void.' : '';
   return [
     { title: 'Throughput, images/s', note: `In brackets the factor over the unpruned network’s FP32.${pale}`, svg: barChart(speeds), device: true },
     ...(judged.length > 0

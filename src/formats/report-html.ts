@@ -1,6 +1,20 @@
 import { type Report, type ReportAccuracy, type ReportImage, type ReportRow, reportLines } from './report.ts';
 import { reportStyle } from './report-style.ts';
-import { accuracyWords, allNotes, deviceFacts, dropWords, gateWords, networkWords, percent, precisionWords, protocolWords, scaled, shortNumber, title } from './report-words.ts';
+import {
+  accuracyWords,
+  allNotes,
+  deviceFacts,
+  dropWords,
+  gateWords,
+  networkWords,
+  percent,
+  precisionWords,
+  protocolWords,
+  scaled,
+  shortNumber,
+  speedCounts,
+  title,
+} from './report-words.ts';
 
 /** The report as one HTML file: no network, no scripts, light and dark, charts as SVG with the same figures in tables. */
 export async function reportHtml(report: Report): Promise<string> {
@@ -32,7 +46,7 @@ ${body}
 `;
 
 function summary(report: Report): string {
-  const lines = reportLines(report).filter(({ row, speedup }) => row.gate !== 'fail' && speedup !== undefined);
+  const lines = reportLines(report).filter(({ row, speedup }) => speedCounts(row) && speedup !== undefined);
   const best = lines.toSorted((a, b) => b.row.throughput.value - a.row.throughput.value)[0];
   const { pruning: cut } = report;
   const tiles = [
@@ -66,12 +80,12 @@ function resultTable(report: Report): string {
   const metrics = new Set([...report.baseline, ...report.results].flatMap(({ accuracy }) => (accuracy === undefined ? [] : [accuracy.metric])));
   const body = reportLines(report).map(line => {
     const { row, speedup } = line;
-    const speed = (value: string) => (row.gate === 'fail' ? `<s>${value}</s>` : value);
+    const speed = (value: string) => (speedCounts(row) ? value : `<s>${value}</s>`);
     const { p50, p90, p99, sd, n } = row.latencyMs;
     return `<tr${row.gate === 'fail' ? ' class="failed"' : ''}><th scope="row">${text(networkWords(line, report))}</th><td>${text(precisionWords(row))}</td><td>${text(row.scenario)}</td><td class="n">${row.batch}</td><td class="n">${speed(shortNumber(row.throughput.value))}</td><td class="n">${speedup === undefined ? '' : speed(`${speedup.toFixed(2)}×`)}</td><td class="n">${speed(shortNumber(p50))}</td><td class="n">${speed(shortNumber(p90))}</td><td class="n">${speed(shortNumber(p99))}</td><td class="n small">${shortNumber(sd)}; ${n}</td><td>${row.accuracy ? text(accuracyCell(row.accuracy, metrics.size === 1)) : '–'}${extras(row)}</td><td class="n">${dropWords(row.accuracy?.dropPoints)}</td><td>${gateBadge(row)}</td><td><span class="grade ${row.evidence.grade}" title="${text(`${row.evidence.runtime}, ${row.evidence.protocol}, ${row.evidence.at}`)}">${row.evidence.grade}</span></td></tr>`;
   });
   const head = ['network', 'precision', 'scenario', 'batch', 'images/s', 'speed-up', 'p50 ms', 'p90 ms', 'p99 ms', 'sd; n', 'accuracy', 'drop', 'gate', 'evidence'];
-  return `<section><h2>Speed and accuracy</h2><div class="scroll" tabindex="0" role="region" aria-label="Results"><table><caption>A speed counts only beside the accuracy that the same artifact reached on the same device. A struck-out speed failed the gate.${metrics.size === 1 ? ` Accuracy is ${text([...metrics][0]!)}.` : ''}</caption><thead><tr>${head.map(name => `<th scope="col">${name}</th>`).join('')}</tr></thead><tbody>${body.join('')}</tbody></table></div></section>`;
+  return `<section><h2>Speed and accuracy</h2><div class="scroll" tabindex="0" role="region" aria-label="Results"><table><caption>A speed counts only beside the accuracy that the same artifact reached on the same device. A struck-out speed does not count: its accuracy failed the gate, or its times are void.${metrics.size === 1 ? ` Accuracy is ${text([...metrics][0]!)}.` : ''}</caption><thead><tr>${head.map(name => `<th scope="col">${name}</th>`).join('')}</tr></thead><tbody>${body.join('')}</tbody></table></div></section>`;
 }
 const accuracyCell = (accuracy: ReportAccuracy, sameMetric: boolean): string => accuracyWords(sameMetric ? { ...accuracy, metric: '' } : accuracy).replace(' %  (', ' % (');
 const extras = ({ sqnrDb, agreement }: ReportRow): string => {

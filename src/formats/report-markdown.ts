@@ -1,5 +1,19 @@
 import { type Report, reportLines } from './report.ts';
-import { accuracyWords, allNotes, deviceFacts, dropWords, gateWords, networkWords, percent, precisionWords, protocolWords, scaled, shortNumber, title } from './report-words.ts';
+import {
+  accuracyWords,
+  allNotes,
+  deviceFacts,
+  dropWords,
+  gateWords,
+  networkWords,
+  percent,
+  precisionWords,
+  protocolWords,
+  scaled,
+  shortNumber,
+  speedCounts,
+  title,
+} from './report-words.ts';
 
 /** The report for a pull request: GitHub Markdown, failing speeds struck out. */
 export function reportMarkdown(report: Report): string {
@@ -61,7 +75,7 @@ export function reportMarkdown(report: Report): string {
 const rowsOf = (report: Report): string[][] =>
   reportLines(report).map(line => {
     const { row, speedup } = line;
-    const speed = (value: number | undefined, unit = '') => (value === undefined ? '' : row.gate === 'fail' ? `~~${shortNumber(value)}${unit}~~` : `${shortNumber(value)}${unit}`);
+    const speed = (value: number | undefined, unit = '') => (value === undefined ? '' : !speedCounts(row) ? `~~${shortNumber(value)}${unit}~~` : `${shortNumber(value)}${unit}`);
     const { latencyMs, accuracy } = row;
     return [
       networkWords(line, report),

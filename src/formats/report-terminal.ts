@@ -1,5 +1,5 @@
 import { type Report, reportLines } from './report.ts';
-import { allNotes, dropWords, gateWords, networkWords, percent, scaled, shortNumber, title } from './report-words.ts';
+import { allNotes, dropWords, gateWords, networkWords, percent, scaled, shortNumber, speedCounts, title } from './report-words.ts';
 
 /** The report as lines of at most `width` columns. With colour a failing speed is struck out; without, it stands between tildes. */
 export function reportTerminal(report: Report, { color, width = 80 }: { readonly color: boolean; readonly width?: number }): string {
@@ -8,7 +8,8 @@ export function reportTerminal(report: Report, { color, width = 80 }: { readonly
   const rows = reportLines(report).map(line => {
     const { row, speedup } = line;
     const failed = row.gate === 'fail';
-    const speed = (text: string) => (failed && !color ? `~${text}~` : text);
+    const struck = !speedCounts(row);
+    const speed = (text: string) => (struck && !color ? `~${text}~` : text);
     const cells = [
       networkWords(line, report),
       row.precision.toUpperCase() + (row.computes === undefined ? '' : '*'),
@@ -21,16 +22,16 @@ export function reportTerminal(report: Report, { color, width = 80 }: { readonly
       dropWords(row.accuracy?.dropPoints),
       row.gate === 'unjudged' ? 'unjudged' : gateWords(row),
     ];
-    return { cells, failed };
+    return { cells, failed, struck };
   });
   const widths = head.map((name, at) => Math.max(name.length, ...rows.map(({ cells }) => cells[at]!.length)));
   const cell = (text: string, at: number) => (at < 2 || at === 9 ? text.padEnd(widths[at]!) : text.padStart(widths[at]!));
-  const struck = new Set([3, 4, 5, 6]);
+  const speedCells = new Set([3, 4, 5, 6]);
   const clip = (text: string) => (text.length > width ? `${text.slice(0, width - 1)}…` : text);
-  const table = rows.map(({ cells, failed }) => {
+  const table = rows.map(({ cells, failed, struck }) => {
     const texts = cells.map(cell);
-    if (!color || !failed) return texts.join(' ').trimEnd();
-    return texts.map((text, at) => (struck.has(at) ? text.replace(/\S+/, figure => paint(9, figure)) : at === 9 ? paint(31, text) : text)).join(' ');
+    if (!color || !(failed || struck)) return texts.join(' ').trimEnd();
+    return texts.map((text, at) => (speedCells.has(at) ? text.replace(/\S+/, figure => paint(9, figure)) : at === 9 && failed ? paint(31, text) : text)).join(' ');
   });
   const { pruning } = report;
   const lines = [
@@ -58,7 +59,7 @@ function footnotes(report: Report, color: boolean): string[] {
   return [
     `Evidence: ${[...new Set(rows.map(row => row.evidence.grade))].join(', ') || 'none'}.${accuracy === undefined ? '' : ` Accuracy is ${accuracy.metric}, n = ${accuracy.decisions ?? accuracy.n}.`}`,
     ...reasons,
-    ...(rows.some(row => row.gate === 'fail') && !color ? ['A speed between ~tildes~ does not count: its accuracy failed the gate.'] : []),
+    ...(rows.some(row => !speedCounts(row)) && !color ? ['A speed between ~tildes~ does not count: its accuracy failed the gate, or its times are void.'] : []),
     ...new Set(rows.filter(row => row.computes !== undefined).map(row => `* ${row.precision.toUpperCase()} computes in ${row.computes}.`)),
     ...(report.failures ?? []).map(({ precision, network, message }) => `${precision.toUpperCase()} (${network}) gave no row: ${message}`),
     ...allNotes(report).map(note => `Note: ${note}`),

@@ -26,6 +26,8 @@ export const dropWords = (drop: number | undefined): string =>
 export const precisionWords = (row: ReportRow): string => (row.computes === undefined ? row.precision.toUpperCase() : `${row.precision.toUpperCase()} (${row.computes})`);
 export const networkWords = (line: ReportLine, report: Report): string => (line.network === 'baseline' ? 'unpruned' : report.pruning === undefined ? 'network' : 'pruned');
 export const gateWords = (row: ReportRow): string => (row.gate === 'fail' ? 'FAILED' : row.gate === 'pass' ? 'pass' : `unjudged${row.gateNote ? `: ${row.gateNote}` : ''}`);
+/** Whether a row's speed counts: its accuracy did not fail the gate and nothing disturbed the measurement. */
+export const speedCounts = (row: ReportRow): boolean => row.gate !== 'fail' && row.voided === undefined;
 export const title = (report: Report): string => `${report.project?.name ?? report.model.name ?? report.model.architecture ?? 'Network'} on ${report.device.name}`;
 /** How the figures were taken, in one sentence. */
 export const protocolWords = ({ protocol }: Report): string =>
@@ -43,5 +45,8 @@ export const deviceFacts = (report: Report): readonly (readonly [string, string]
   });
 /** Notes of all rows and of the report, each once. */
 export const allNotes = (report: Report): readonly string[] => [
-  ...new Set([...(report.notes ?? []), ...[...report.baseline, ...report.results].flatMap(({ evidence }) => evidence.notes)]),
+  ...new Set([
+    ...(report.notes ?? []),
+    ...[...report.baseline, ...report.results].flatMap(({ evidence, voided }) => [...evidence.notes, ...(voided === undefined ? [] : [`Void times: ${voided}.`])]),
+  ]),
 ];

@@ -65,6 +65,8 @@ const rowSchema = z.looseObject({
   sizeBytes: count.optional(),
   buildSeconds: z.number().min(0).optional(),
   gateNote: z.string().optional(),
+  /** Why the times do not count, where they do not: foreign load, a throttled clock. The accuracy stands. */
+  voided: z.string().optional(),
 });
 
 const epochSchema = z.looseObject({ epoch: z.number(), loss: z.number().optional(), validation: z.number().optional(), learningRate: z.number().optional() });
@@ -140,7 +142,7 @@ export type ReportImage = z.infer<typeof imageSchema>;
 /** A row before the gate has spoken. */
 export type UnjudgedRow = Pick<
   ReportRow,
-  'precision' | 'scenario' | 'batch' | 'throughput' | 'latencyMs' | 'accuracy' | 'evidence' | 'computes' | 'sqnrDb' | 'agreement' | 'sizeBytes' | 'buildSeconds'
+  'precision' | 'scenario' | 'batch' | 'throughput' | 'latencyMs' | 'accuracy' | 'evidence' | 'computes' | 'sqnrDb' | 'agreement' | 'sizeBytes' | 'buildSeconds' | 'voided'
 >;
 export type Verdict = ReportRow['gate'];
 

@@ -29,10 +29,13 @@ export class DevicePool implements AsyncDisposable {
   readonly #project: DevicesOf;
   readonly #opened = new Map<string, Promise<Device>>();
   readonly #print: ((line: string) => void) | undefined;
+  /** Old measurements do not count. */
+  readonly measureAgain: boolean;
 
-  constructor(project: DevicesOf, options: { readonly print?: (line: string) => void } = {}) {
+  constructor(project: DevicesOf, options: { readonly print?: (line: string) => void; readonly measureAgain?: boolean } = {}) {
     this.#project = project;
     this.#print = options.print;
+    this.measureAgain = options.measureAgain === true;
   }
 
   /** The connected device. Throws `device-unknown` or what kept it from being reached; a failure is remembered for the pool's life. */

@@ -18,6 +18,8 @@ export const runRequestSchema = z.strictObject({
   steps: z.array(z.string()).default([]),
   /** Only these devices; none means all. */
   devices: z.array(z.string()).optional(),
+  /** Measure anew what was measured before: a device that was busy then is idle now. */
+  measureAgain: z.boolean().default(false),
   /** A finished network to deploy instead of the project's own. */
   model: z.strictObject({ file: z.string(), keyFile: z.string().optional() }).optional(),
 });
@@ -39,7 +41,7 @@ if (process.argv[2] !== undefined) {
   const exitCode = await hostRun(ownRunFolder(), async ({ run, folder, command, emit, signal }) => {
     const project = request.model ? looseProject(request.project) : openProject({ folder: request.project });
     const store = new Store(storeRoot(project.folder));
-    await using pool = new DevicePool(project);
+    await using pool = new DevicePool(project, { measureAgain: request.measureAgain });
     const { recipe, published, only } = await requested(request, project, pool, store);
     return await runRecipe(recipe, {
       store,

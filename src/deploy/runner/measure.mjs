@@ -84,6 +84,18 @@ function timer({ engine, inputs, threads }, library) {
   };
 }
 
+/** Seconds of all processors so far: in all, busy (stolen by a hypervisor counts), and this process's own. Undefined without /proc/stat. */
+function processorTime() {
+  try {
+    const [user, nice, system, idle, iowait, irq, softirq, steal = 0] = readFileSync('/proc/stat', 'utf8').split('\n', 1)[0].trim().split(/\s+/).slice(1).map(Number);
+    const busy = user + nice + system + irq + softirq + steal;
+    const own = process.cpuUsage();
+    return { all: (busy + idle + iowait) / 100, busy: busy / 100, own: (own.user + own.system) / 1e6 };
+  } catch {
+    return undefined;
+  }
+}
+
 /** Rounds over all engines in turn, the order shifting each round, so that heat and drift hit all alike. */
 function bench({ library, entries }) {
   const timers = entries.map(entry => timer(entry, library));
@@ -93,6 +105,7 @@ function bench({ library, entries }) {
     while (performance.now() < until);
   });
   const latencies = entries.map(() => []);
+  const loads = entries.map(() => ({ foreign: 0, all: 0 }));
   const rounds = Math.max(...entries.map(entry => entry.rounds), 1);
   for (let round = 0; round < rounds; round++) {
     for (let step = 0; step < entries.length; step++) {
@@ -103,11 +116,20 @@ function bench({ library, entries }) {
       const least = Math.ceil(minIterations / own);
       // The first run after another engine's finds cold caches: it belongs to the change, not to the engine.
       timers[index]();
+      const before = processorTime();
       for (let n = 0; n < least || performance.now() < until; n++) latencies[index].push(timers[index]());
+      const after = processorTime();
+      if (before && after) {
+        loads[index].foreign += Math.max(0, after.busy - before.busy - (after.own - before.own));
+        loads[index].all += after.all - before.all;
+      }
     }
     say({ event: 'progress', done: round + 1, total: rounds, message: `round ${round + 1} of ${rounds}` });
   }
-  for (const [index, all] of latencies.entries()) say({ event: 'latencies', index, ms: all.map(each => Math.round(each * 1e4) / 1e4) });
+  for (const [index, all] of latencies.entries()) {
+    const { foreign, all: capacity } = loads[index];
+    say({ event: 'latencies', index, ms: all.map(each => Math.round(each * 1e4) / 1e4), ...(capacity > 0 ? { foreignLoad: Math.round((foreign / capacity) * 1000) / 1000 } : {}) });
+  }
 }
 
 /** n samples through the engine, a batch at a time; the last batch is filled up and the filling dropped. Outputs: one raw file each and an index. */

@@ -18,7 +18,7 @@ const oldestGlibc = [2, 28] as const;
 const event = z.discriminatedUnion('event', [
   z.object({ event: z.literal('progress'), done: z.number(), total: z.number(), message: z.string() }),
   z.object({ event: z.literal('built'), bytes: z.number(), digest: z.string().regex(/^[0-9a-f]{64}$/), seconds: z.number(), upcast: z.boolean(), integer: z.boolean() }),
-  z.object({ event: z.literal('latencies'), index: z.int(), ms: z.array(z.number()) }),
+  z.object({ event: z.literal('latencies'), index: z.int(), ms: z.array(z.number()), foreignLoad: z.number().optional() }),
   z.object({ event: z.literal('inferred'), n: z.int() }),
   z.object({ event: z.literal('failed'), message: z.string() }),
 ]);
@@ -105,7 +105,10 @@ const evidenceOf = (passport: Passport, protocol: Protocol, facts: Facts): Measu
   notes: passport.notes,
 });
 
-function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, latencies: readonly number[]): Measurement | Failure {
+/** Of all processors: what others may use before times are void. The SSH session and the run's own process need a few percent. */
+const mostForeignLoad = 0.15;
+
+function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, latencies: readonly number[], foreignLoad = 0): Measurement | Failure {
   const latencyMs = latencySummary(latencies);
   if (!latencyMs)
     return new EdgeError('measurement-void', `${passport.precision} gave ${latencies.length} usable times.`, { hint: 'Measure longer: benchmark.durationMs in the project file.' });
@@ -116,6 +119,11 @@ function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, latenci
     throughput: { value: (protocol.batch * 1000) / latencyMs.mean, unit: 'images/s' },
     latencyMs,
     evidence: evidenceOf(passport, protocol, facts),
+    ...(foreignLoad > mostForeignLoad
+      ? {
+          voided: `other programs used ${(100 * foreignLoad).toFixed(0)} % of the processors meanwhile (at most ${100 * mostForeignLoad} % may); measure again when it is idle: edgeforge benchmark --again`,
+        }
+      : {}),
   };
 }
 
@@ -125,7 +133,7 @@ function measuredMany(entries: readonly BenchEntry[], facts: Facts, finished: Fi
   const results: Measurement[] = [];
   for (const [index, entry] of entries.entries()) {
     const found = events.find(each => each.event === 'latencies' && each.index === index);
-    const result = measurementOf(entry, facts, found?.event === 'latencies' ? found.ms : []);
+    const result = measurementOf(entry, facts, found?.event === 'latencies' ? found.ms : [], found?.event === 'latencies' ? found.foreignLoad : undefined);
     if (result instanceof EdgeError) return result;
     results.push(result);
   }

@@ -118,6 +118,7 @@ export const benchmarkStep = (pool: DevicePool) =>
     outputs: { measurements: 'measurement' },
     identity: ({ identity, ...rest }) => ({ ...rest, identity: identityOf(identity) }),
     exclusive: ({ identity }) => resourcesOf(identity),
+    recall: async () => (pool.measureAgain ? 'gone' : 'valid'),
     async run({ config, inputs, outputs, signal, progress, log }) {
       const device = await pool.open(config.identity.name, signal);
       const passports = await Promise.all(inputs.passports.map(readPassport));

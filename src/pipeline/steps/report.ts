@@ -125,7 +125,7 @@ const baselineNotes = (scores: readonly { readonly name: string; readonly metric
 const json = async <T>(path: string): Promise<T> => JSON.parse(await readFile(path, 'utf8')) as T;
 
 function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore | undefined): UnjudgedRow {
-  const { precision, scenario, batch, throughput, latencyMs, evidence } = measurement;
+  const { precision, scenario, batch, throughput, latencyMs, evidence, voided } = measurement;
   const upcast = passport.notes.find(text => text.includes('upcast'));
   return {
     precision,
@@ -139,6 +139,7 @@ function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore 
     ...(score ? { accuracy: { metric: score.score.metric, value: score.score.value, n: score.score.n, decisions: score.score.decisions } } : {}),
     ...(score?.agreement ? { agreement: { share: score.agreement.n === 0 ? 1 : score.agreement.equal / score.agreement.n, n: score.agreement.n } } : {}),
     ...(score?.sqnrDb === undefined ? {} : { sqnrDb: score.sqnrDb }),
+    ...(voided === undefined ? {} : { voided }),
     ...(upcast ? { computes: 'fp32 (upcast from fp16)' } : {}),
   };
 }

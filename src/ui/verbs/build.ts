@@ -36,9 +36,13 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
     .option('--detach', 'start it and come back at once')
     .action(cli.does(async (steps: string[], options: BuildOptions) => go(options, { steps })));
 
-  verb('benchmark [device...]', 'measure on these devices (default: all) whatever is stale').action(
-    cli.does(async (devices: string[], options: BuildOptions) => go(options, { steps: ['benchmark'], ...(devices.length > 0 ? { devices } : {}) })),
-  );
+  verb('benchmark [device...]', 'measure on these devices (default: all) whatever is stale')
+    .option('--again', 'measure anew what was measured before, with its report')
+    .action(
+      cli.does(async (devices: string[], options: BuildOptions & { readonly again?: boolean }) =>
+        go(options, { steps: options.again ? ['benchmark', 'report'] : ['benchmark'], measureAgain: options.again === true, ...(devices.length > 0 ? { devices } : {}) }),
+      ),
+    );
 
   verb('deploy [device...]', 'one command: everything stale, push, build, configs, benchmark and report for these devices (default: all)')
     .option('--model <file>', 'a finished .onnx or .etlt instead of the project’s own network')
