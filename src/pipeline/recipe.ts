@@ -82,7 +82,12 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
     config: { name: project.settings.task, deepstream: settings.export.deepstream, threshold: 0.2, ...(await keyConfig(project)) },
     inputs: { fp32: results.fp32, ...(results.quantized ? { qdq: results.quantized.tensorrt, int8: results.quantized.float, cache: results.quantized.cache } : {}) },
   });
-  const published: Published[] = [{ artifact: bundle, path: 'model' }, ...(data.records ? [{ artifact: data.records, path: 'tfrecords' }] : [])];
+  const published: Published[] = [
+    { artifact: bundle, path: 'model' },
+    ...keptNetworks('train', trained),
+    ...(line.retrained ? keptNetworks('retrain', line.retrained) : []),
+    ...(data.records ? [{ artifact: data.records, path: 'tfrecords' }] : []),
+  ];
   const { tensors } = recipe.add(tensorsStep, {
     config: { plan: first.training, images: settings.benchmark.images, ...data.root },
     inputs: { network: trained.network, ...data.judging },
@@ -101,6 +106,12 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   return { recipe, published, away, notes: first.notes, select: words => selected(recipe, words) };
 }
 
+/** The best and the last network of a training, as files. */
+const keptNetworks = (step: string, { best, last }: { readonly best: Artifact<'network'>; readonly last: Artifact<'network'> }): Published[] => [
+  { artifact: best, path: `networks/${step}-best.onnx` },
+  { artifact: last, path: `networks/${step}-last.onnx` },
+];
+
 /** What is known of a device; one that was never reached is no reason not to train: a step of its own says why it is missing. */
 async function knownOrNot(recipe: Recipe, pool: DevicePool, name: string): Promise<KnownDevice | undefined> {
   try {
@@ -116,7 +127,7 @@ async function knownOrNot(recipe: Recipe, pool: DevicePool, name: string): Promi
 /** Pruning and retraining, where the project has them, and the network that comes out at the end of the line. */
 export interface Line {
   readonly pruned?: { readonly report: Artifact<'prune-report'>; readonly score: Artifact<'score'> };
-  readonly retrained?: { readonly log: Artifact<'training-log'>; readonly score: Artifact<'score'> };
+  readonly retrained?: { readonly log: Artifact<'training-log'>; readonly best: Artifact<'network'>; readonly last: Artifact<'network'>; readonly score: Artifact<'score'> };
   readonly final: { readonly network: Artifact<'network'>; readonly score: Artifact<'score'> };
 }
 
@@ -156,7 +167,7 @@ async function addPruning(
     inputs: { network: pruned.network, ...data.learning, ...(retrain.distill ? { teacher: trained.network } : {}) },
   });
   const again = recipe.add(evaluateStep, { id: 'evaluate retrained', config: { plan: second.training, ...data.root }, inputs: { network: retrained.network, ...data.judging } });
-  return { pruned: report, retrained: { log: retrained.log, score: again.score }, final: { network: retrained.network, score: again.score } };
+  return { pruned: report, retrained: { ...retrained, score: again.score }, final: { network: retrained.network, score: again.score } };
 }
 
 const defined = <T extends object>(value: T): T => Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as T;

@@ -1,5 +1,6 @@
-// What pruning costs: the pruned and retrained network against the unpruned one given the same extra epochs, on the same images, over several seeds.
-// npm run bench:pruning -- [seeds] [training epochs] [retraining epochs] [keepMacs]
+// What pruning costs: the pruned and retrained network, without and with the unpruned one as its teacher, against the unpruned one given the same extra epochs,
+// on the same images, over several seeds.
+// npm run bench:pruning -- [seeds] [training epochs] [retraining epochs] [keepMacs] [teacher's weight]
 import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import type { RunEvent } from '../../src/core/events.ts';
 import { inPackage, siblingModule } from '../../src/core/package-root.ts';
 import { startRun, tailRun } from '../../src/core/run-folder.ts';
 
-const [seeds = 3, epochs = 10, more = 6, keepMacs = 0.5] = process.argv.slice(2).map(Number);
+const [seeds = 3, epochs = 10, more = 6, keepMacs = 0.5, teacher = 0.5] = process.argv.slice(2).map(Number);
 const folder = await mkdtemp(join(tmpdir(), 'edgeforge-pruning-'));
 await cp(inPackage('src', 'pipeline', 'templates', 'scenes'), folder, { recursive: true });
 const template = {
@@ -17,8 +18,10 @@ const template = {
 };
 
 /** Runs the project as it stands up to the retrained network's score; returns that score and what was logged of the pruning. */
-async function score(prune: string, seed: number): Promise<{ readonly value: number; readonly n: number; readonly macs: string }> {
-  await writeFile(join(folder, 'edgeforge.yaml'), template.project.replace(/^prune:.*$/m, `prune: ${prune}`).replace(/^devices:[\s\S]*$/m, 'devices: {}\n'));
+async function score(prune: string, seed: number, distill = ''): Promise<{ readonly value: number; readonly n: number; readonly macs: string }> {
+  const retrain = `retrain: { spec: specs/retrain.txt${distill} }`;
+  const project = template.project.replace(/^prune:.*$/m, `prune: ${prune}`).replace(/^retrain:.*$/m, retrain);
+  await writeFile(join(folder, 'edgeforge.yaml'), project.replace(/^devices:[\s\S]*$/m, 'devices: {}\n'));
   const spec = (text: string, count: number) => text.replace(/^random_seed:.*$/m, `random_seed: ${seed}`).replace(/num_epochs: \d+/, `num_epochs: ${count}`);
   await writeFile(join(folder, 'specs/train.txt'), spec(template.train, epochs));
   await writeFile(join(folder, 'specs/retrain.txt'), spec(template.retrain, more));
@@ -38,15 +41,23 @@ async function score(prune: string, seed: number): Promise<{ readonly value: num
   return { value: Number(said[1]), n: Number(said[2]), macs: logged('prune')?.message ?? 'cached' };
 }
 
-const rows: { seed: number; pruned: number; control: number; loss: number }[] = [];
+const rows: { readonly pruned: number; readonly taught: number; readonly control: number }[] = [];
 for (let seed = 1; seed <= seeds; seed++) {
   const pruned = await score(`{keepMacs: ${keepMacs}}`, seed);
+  const taught = await score(`{keepMacs: ${keepMacs}}`, seed, `, distill: {weight: ${teacher}}`);
   const control = await score('{threshold: 0}', seed);
-  rows.push({ seed, pruned: pruned.value, control: control.value, loss: 100 * (control.value - pruned.value) });
+  rows.push({ pruned: pruned.value, taught: taught.value, control: control.value });
   console.log(
-    `seed ${seed}: ${pruned.macs}; pruned ${pruned.value.toFixed(4)}, unpruned with the same ${more} extra epochs ${control.value.toFixed(4)}, loss ${rows.at(-1)?.loss.toFixed(2)} points (n ${pruned.n} images)`,
+    `seed ${seed}: ${pruned.macs}; pruned ${pruned.value.toFixed(4)}, with the teacher ${taught.value.toFixed(4)}, unpruned with the same ${more} extra epochs ${control.value.toFixed(4)} (n ${pruned.n} images)`,
   );
 }
-const mean = rows.reduce((sum, row) => sum + row.loss, 0) / rows.length;
-const sd = Math.sqrt(rows.reduce((sum, row) => sum + (row.loss - mean) ** 2, 0) / Math.max(1, rows.length - 1));
-console.log(`mean loss ${mean.toFixed(2)} points over ${rows.length} seeds (sd ${sd.toFixed(2)}); ${epochs} + ${more} epochs; project: ${folder}`);
+for (const [name, arm] of [
+  ['pruned', 'pruned'],
+  [`pruned, a teacher of weight ${teacher}`, 'taught'],
+] as const) {
+  const losses = rows.map(row => 100 * (row.control - row[arm]));
+  const mean = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
+  const sd = Math.sqrt(losses.reduce((sum, loss) => sum + (loss - mean) ** 2, 0) / Math.max(1, losses.length - 1));
+  console.log(`${name}: mean loss ${mean.toFixed(2)} points over ${losses.length} seeds (sd ${sd.toFixed(2)})`);
+}
+console.log(`${epochs} + ${more} epochs; project: ${folder}`);

@@ -7,6 +7,8 @@ import { addDevice } from '../../src/deploy/registry.ts';
 import { ensureServed, servedFolder, stopServed } from '../../src/deploy/serve.ts';
 import { parseReport } from '../../src/formats/report.ts';
 import { calibrateJob } from '../../src/pipeline/jobs/calibrate.ts';
+import type { TrainingLog } from '../../src/pipeline/jobs/train.ts';
+import type { Score } from '../../src/tasks/task.ts';
 import { follow, TinyProject } from './_tiny-project.ts';
 
 // One project lives through these tests in their order: each goes on where the one before left it.
@@ -41,6 +43,16 @@ describe('what runs, and what does not', () => {
     expect(sorted(ran.keys())).toEqual(sorted(hostSteps));
     expect(new Set(ran.values())).toEqual(new Set(['never ran']));
     expect(cached).toEqual([]);
+  });
+
+  test('a retraining begins at the pruned network’s own score, and names its best and its last epoch', async () => {
+    const read = async <T>(step: string, output: string) => JSON.parse((await project.output(step, output)).toString()) as T;
+    const pruned = await read<Score>('evaluate pruned', 'score');
+    const log = await read<TrainingLog>('retrain', 'log');
+    expect(log.history[0]).toMatchObject({ epoch: 0, validation: { value: pruned.value, n: pruned.n, decisions: pruned.decisions } });
+    expect(log.kept).toBe('best');
+    expect(log.last).toEqual({ epoch: 1, value: log.history[1]!.validation!.value });
+    expect((await project.output('retrain', 'network')).equals(await project.output('retrain', 'best'))).toBe(true);
   });
 
   test('calibration sees training images only', async () => {
@@ -98,7 +110,8 @@ describe('what runs, and what does not', () => {
     expect(events.at(-1)).toMatchObject({ type: 'run-finished', ok: true, exitCode: 0, out: `${folder}/out` });
     expect(events.filter(event => event.type === 'step-finished' && event.outcome === 'ran')).toEqual([]);
     const out = project.path('.edgeforge', 'out');
-    expect(sorted(readdirSync(out))).toEqual(['model', 'report-bench-a', 'report-bench-b', 'tfrecords']);
+    expect(sorted(readdirSync(out))).toEqual(['model', 'networks', 'report-bench-a', 'report-bench-b', 'tfrecords']);
+    expect(sorted(readdirSync(`${out}/networks`))).toEqual(['retrain-best.onnx', 'retrain-last.onnx', 'train-best.onnx', 'train-last.onnx']);
     const report = parseReport(readFileSync(`${out}/report-bench-a/report.json`, 'utf8'));
     expect([report.baseline, report.results].map(rows => rows.map(row => row.precision))).toEqual([
       ['fp32', 'int8'],

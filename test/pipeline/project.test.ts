@@ -1,7 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { inPackage } from '../../src/core/package-root.ts';
 import { DevicePool } from '../../src/pipeline/device-pool.ts';
 import { openProject, parseProject } from '../../src/pipeline/project.ts';
 import { projectRecipe } from '../../src/pipeline/recipe.ts';
@@ -33,6 +34,10 @@ describe('a project file', () => {
     expect(settings.prune).toBeUndefined();
   });
 
+  test.each(['scenes', 'kitti', 'photos', 'classification'])('of the template %s holds', template => {
+    expect(parseProject(readFileSync(inPackage('src', 'pipeline', 'templates', template, 'edgeforge.yaml'), 'utf8')).retrain).toBeDefined();
+  });
+
   test.each([
     ['an unknown setting', swap('keepMacs: 0.5', 'keepMacz: 0.5'), 'keepMacz', /unknown setting "keepMacz"/],
     ['an unknown room', swap('gate: {', 'gates: {'), 'gates', /unknown setting "gates"/],
@@ -59,6 +64,7 @@ describe('a project file', () => {
     ['retrain without prune', swap('prune: { keepMacs: 0.5 }\n', ''), /retrain without prune/],
     ['mixup of boxes', swap('prune:', 'training: { mixup: 0.2 }\nprune:'), /training\.mixup: mixup is for classification/],
     ['class weights of boxes', swap('specs/retrain.txt }', 'specs/retrain.txt, training: { classWeights: balanced } }'), /retrain\.training\.classWeights/],
+    ['a temperature for boxes', swap('specs/retrain.txt }', 'specs/retrain.txt, distill: { temperature: 2 } }'), /distill\.temperature/],
     ['boxes for a classifier', swap('task: detectnet_v2', 'task: classification'), /learns from folders/],
   ])('refuses %s', (_, text, message) => {
     const error = failureOf(() => parseProject(text, 'edgeforge.yaml'));

@@ -37,7 +37,8 @@ model:
   freezeLayers: 15
   backboneRate: 0.006
 prune: { keepMacs: 0.5, importance: energy }
-retrain: { spec: train.txt, freezeLayers: 20 }
+training: { average: 0.9, accumulate: 2, classWeights: balanced }
+retrain: { spec: train.txt, freezeLayers: 20, distill: { weight: 0.5, temperature: 4 } }
 export: { precisions: [fp32, int8], calibration: calibration.yaml }
 benchmark: { warmUpMs: 50, durationMs: 200, minIterations: 5, rounds: 1, images: 20 }
 devices:

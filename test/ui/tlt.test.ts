@@ -234,12 +234,12 @@ describe('the notebook', () => {
       expect(validateSpec(parsed).errors, spec).toEqual([]);
     }
   });
-  test('the specs of the kitti and classification templates hold', async () => {
-    for (const template of ['kitti', 'classification'])
+  test('the specs of the templates hold', async () => {
+    for (const template of ['kitti', 'photos', 'classification'])
       for (const name of ['train', 'retrain']) {
         const file = inPackage('src', 'pipeline', 'templates', template, 'specs', `${name}.txt`);
         const parsed = parseSpec(await readFile(file, 'utf8'), { file });
-        expect(parsed.task).toBe(template === 'kitti' ? 'detectnet_v2_train' : 'classification');
+        expect(parsed.task).toBe(template === 'classification' ? 'classification' : 'detectnet_v2_train');
         expect(validateSpec(parsed).errors, file).toEqual([]);
       }
   });

@@ -12,6 +12,7 @@ import { runAndWatch } from '../watch.ts';
 const templates = {
   scenes: 'synthetic road scenes, DetectNet_v2-ResNet10, an embedded device: runs anywhere as it is',
   kitti: 'your KITTI folder (images + labels), DetectNet_v2-ResNet18 with TLT’s defaults',
+  photos: 'your Pascal VOC folder of photos with boxes, an ImageNet network of yours (.onnx) as the backbone',
   classification: 'your folder of class folders, an ImageNet network of yours (.onnx) as the backbone',
 } as const;
 
