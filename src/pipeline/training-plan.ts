@@ -26,7 +26,8 @@ export const trainingPlanSchema = z.strictObject({
   epochs: z.int().positive(),
   optimizer: plain<OptimizerSettings>(),
   schedule: plain<ScheduleSettings>(),
-  regularizer: plain<Regularizer>(),
+  /** scope: the layer types whose kernels it counts; absent: all. */
+  regularizer: plain<Regularizer & { readonly scope?: readonly string[] }>(),
   clip: plain<GradientClip>().optional(),
   average: z.number().optional(),
   accumulate: z.int().positive().default(1),
@@ -221,7 +222,7 @@ function classificationPlan(parsed: ParsedSpec): Planned {
       epochs: training.epochs,
       optimizer: classificationOptimizer(spec),
       schedule: classificationSchedule(spec),
-      regularizer: regularizerOf(training.regularizer),
+      regularizer: { ...regularizerOf(training.regularizer), ...(training.regularizer.scope.length > 0 ? { scope: training.regularizer.scope } : {}) },
       dropout: model.dropout,
       mixup: training.mixupAlpha,
       seed: spec.randomSeed,

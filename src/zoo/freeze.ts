@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
-import type { Graph, Node } from '../graph/ir.ts';
+import { type Graph, intOf, type Node } from '../graph/ir.ts';
 
 /** What stays as it is while training. Blocks are TLT's numbers: 0 is conv1 with its norm, 1–4 the stages; numbers that match nothing are ignored, as in TLT. */
 export const freezeSchema = z.strictObject({
@@ -39,6 +39,16 @@ export function weightsOf(node: Node, graph: Graph): { readonly kernels: readonl
   const named = (indices: readonly number[]) => indices.map(i => node.inputs[i] ?? '').filter(name => graph.initializers.get(name)?.dataType === 'float32');
   return { kernels: named(row?.kernels ?? []), others: named(row?.others ?? []) };
 }
+
+/** Keras' name of a layer with a kernel, as a spec's `scope` speaks of them. */
+function layerType(node: Node, graph: Graph): string {
+  if (node.type === 'Gemm' || node.type === 'MatMul') return 'Dense';
+  if (node.type === 'ConvTranspose') return 'Conv2DTranspose';
+  return intOf(node, 'group', 1) > 1 && graph.initializers.get(node.inputs[1] ?? '')?.dims[1] === 1 ? 'DepthwiseConv2D' : 'Conv2D';
+}
+/** Names of all kernels of these layer types (Conv2D, DepthwiseConv2D, Conv2DTranspose, Dense): what a classification spec's reg_config.scope regularizes. */
+export const kernelsIn = (graph: Graph, scope: readonly string[]): ReadonlySet<string> =>
+  new Set(graph.nodes.flatMap(node => (scope.includes(layerType(node, graph)) ? weightsOf(node, graph).kernels : [])));
 
 /** What learns in a graph under a freeze. An initializer that a frozen and a free node share stays frozen. Throws `spec-invalid` on a name that fits no layer. */
 export function learningOf(graph: Graph, freeze: Freeze): Learning {

@@ -7,6 +7,7 @@ import { differentiate } from '../../src/graph/differentiate.ts';
 import { openClassification } from '../../src/tasks/classification.ts';
 import { openDetectnet } from '../../src/tasks/detectnet.ts';
 import type { Network, Task } from '../../src/tasks/task.ts';
+import { kernelsIn } from '../../src/zoo/freeze.ts';
 import { buildNetwork } from '../../src/zoo/network.ts';
 import { networkOf } from '../../src/zoo/network-file.ts';
 import { networkFromOnnx } from '../../src/zoo/onnx-backbone.ts';
@@ -52,6 +53,13 @@ describe('freezing', () => {
   });
   test('of the whole backbone', () => {
     expect([...networkOf(graph, { freezeBackbone: true }).trainable].sort()).toEqual(['output_bbox/bias', 'output_bbox/kernel', 'output_cov/bias', 'output_cov/kernel']);
+  });
+  test.skipIf(!hasShared)('a regularizer’s scope knows convolutions, depthwise ones and dense layers apart', () => {
+    const file = readOnnx(readFileSync(shared('models', 'mobilenet_v1_1.0_224_dequantized.onnx')));
+    const network = networkFromOnnx({ graph: file, task: 'classification', labels, preprocess });
+    const [plain, depthwise, dense] = [['Conv2D'], ['DepthwiseConv2D'], ['Dense']].map(scope => kernelsIn(network.graph, scope));
+    expect([plain!.size, depthwise!.size, [...dense!]]).toEqual([14, 13, ['predictions/kernel']]);
+    expect([...plain!, ...depthwise!, ...dense!].sort()).toEqual([...network.regularized].sort());
   });
   test('refuses a name that fits nothing', () => {
     expect(() => networkOf(graph, { freezeNames: ['blok_1*'] })).toThrow(expect.objectContaining({ code: 'spec-invalid', message: expect.stringContaining('"blok_1*"') }));

@@ -12,7 +12,7 @@ import { readCheckpoint } from '../../train/checkpoint.ts';
 import { type EpochRecord, type FitProgress, type FitResult, fit } from '../../train/fit.ts';
 import { resultOf } from '../../train/step.ts';
 import type { Distillation } from '../../train/teacher.ts';
-import type { freezeSchema } from '../../zoo/freeze.ts';
+import { type freezeSchema, kernelsIn } from '../../zoo/freeze.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import { classWeightsOf } from '../class-weights.ts';
 import type { IsolatedContext } from '../isolation.ts';
@@ -121,9 +121,10 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
   return handOn(request, result);
 }
 
-async function readNetwork({ network: file, freeze }: TrainRequest): Promise<Network> {
+async function readNetwork({ network: file, freeze, plan }: TrainRequest): Promise<Network> {
   const network = networkOf(readOnnx(await readFile(file)), freeze);
-  if (network.trainable.length > 0) return network;
+  const counts = plan.regularizer.scope && kernelsIn(network.graph, plan.regularizer.scope);
+  if (network.trainable.length > 0) return counts ? { ...network, regularized: network.regularized.filter(name => counts.has(name)) } : network;
   throw new EdgeError('spec-invalid', 'Everything is frozen: nothing would learn.', { hint: 'Freeze fewer layers.', where: { path: 'freeze' } });
 }
 
