@@ -162,7 +162,7 @@ const convTranspose = (r: Random): Case => {
   const spatial = axes.map(() => r.int(2, 4));
   const reach = kernel.map((k, a) => (k - 1) * (dilations[a] as number));
   const pads = () => reach.map(most => r.int(0, Math.min(1, most)));
-  const output = { output_padding: ints(strides.map((s, a) => r.int(0, Math.max(s, dilations[a] as number) - 1))), pads: ints([...pads(), ...pads()]) };
+  const output = { output_padding: ints(strides.map(s => r.int(0, s - 1))), pads: ints([...pads(), ...pads()]) };
   const wanted = { output_shape: ints(spatial.map((size, a) => (size - 1) * (strides[a] as number) + 1 + r.int(0, reach[a] as number))) };
   const padding: readonly Record<string, Attribute>[] = [
     output,
@@ -188,12 +188,14 @@ const pool =
     const rank = r.pick([1, 2, 2, 2, 3]);
     const kernel = Array.from({ length: rank }, () => r.int(1, 3));
     const spatial = kernel.map(k => k + r.int(0, 4));
-    const dilated = type === 'MaxPool';
+    const dilated = type === 'MaxPool' && r.next() < 0.5;
     const attributes: Record<string, Attribute> = { kernel_shape: ints(kernel), ...window(r, spatial, kernel, { pool: true, dilated }) };
-    // Where the last window would begin in the padding it is dropped; onnxruntime's shape inference disagrees with its own kernel there.
-    const pads = attributes.pads?.type === 'ints' ? attributes.pads.value : [];
-    const ceil = attributes.auto_pad || pads.some(p => p > 0) ? {} : { ceil_mode: int(r.int(0, 1)) };
-    const more: Record<string, Attribute> = type === 'AveragePool' ? { count_include_pad: int(r.int(0, 1)), ...ceil } : ceil;
+    const included = type === 'AveragePool' ? r.int(0, 1) : 0;
+    // onnxruntime's shape inference counts windows that begin in the padding, its kernels do not; averages that count padding, and far taps, cannot be told without ceil_mode.
+    const numbers = (name: string) => (attributes[name]?.type === 'ints' ? attributes[name].value : []);
+    const open = numbers('pads').some(p => p > 0) || numbers('strides').some((s, a) => s > (kernel[a] as number));
+    const ceil = attributes.auto_pad || attributes.dilations || (included && open) ? {} : { ceil_mode: int(r.int(0, 1)) };
+    const more: Record<string, Attribute> = type === 'AveragePool' ? { count_include_pad: int(included), ...ceil } : ceil;
     const c: Case = { type, attributes: { ...attributes, ...more }, inputs: [spread(r, [r.int(1, 2), r.int(1, 3), ...spatial])] };
     return type === 'MaxPool' ? perhapsTied(r, c) : c;
   };

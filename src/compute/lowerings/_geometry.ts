@@ -1,4 +1,5 @@
-import { intOf, intsOf, type Node, textOf } from '../../graph/ir.ts';
+import { EdgeError } from '../../core/errors.ts';
+import { intOf, ints, intsOf, type Node, textOf } from '../../graph/ir.ts';
 
 /** A window sliding over spatial axes, everything resolved to numbers; each array has one entry per axis. */
 export interface Span {
@@ -41,8 +42,32 @@ export function spanOf(node: Node, input: readonly number[], output: readonly nu
   });
   return { input: size, output: out, kernel, strides, dilations, begin: padding.map(p => p[0]), end: padding.map(p => p[1]), group: intOf(node, 'group', 1) };
 }
-/** The same over two spatial axes; the caller has seen that there are two. */
-export const geometryOf = (...of: Parameters<typeof spanOf>): Geometry => spanOf(...of) as Geometry;
+/** The same for lowerings that know two spatial axes only. Throws `operator-unsupported` where there are not two. */
+export function geometryOf(node: Node, input: readonly number[], output: readonly number[], kernel: readonly number[]): Geometry {
+  if (input.length === 4 && kernel.length === 2) return spanOf(node, input, output, kernel) as Geometry;
+  throw new EdgeError('operator-unsupported', `The node ${node.name} (${node.type}) slides over ${kernel.length} axes; this engine's training knows two.`, {
+    hint: 'Freeze the network below this node (its gradient is then not needed), or train with onnxruntime on the CPU.',
+    where: { path: node.name },
+  });
+}
+
+/**
+ * A pool's window without ceil_mode: its padding reaches as far as its last window. onnxruntime's shape inference counts windows that begin in
+ * the padding, its kernels and all others do not; without ceil_mode they agree. Left as it is where that would change an average that counts its padding, or
+ * would pad as much as the kernel holds, which onnxruntime refuses.
+ */
+export function flooredPool(node: Node, input: readonly number[], output: readonly number[]): Node['attributes'] {
+  const { ceil_mode: ceil, auto_pad: _, ...rest } = node.attributes;
+  if (ceil?.value !== 1) return node.attributes;
+  const g = spanOf(node, input, output, intsOf(node, 'kernel_shape') ?? []);
+  const ends = g.input.map((size, axis) => {
+    const [windows = 1, stride = 1, dilation = 1, kernel = 1, begin = 0] = [g.output[axis], g.strides[axis], g.dilations[axis], g.kernel[axis], g.begin[axis]];
+    return Math.max(0, (windows - 1) * stride + dilation * (kernel - 1) + 1 - size - begin);
+  });
+  const longer = ends.some((end, axis) => end > (g.end[axis] ?? 0));
+  const refused = ends.some((end, axis) => end >= (g.kernel[axis] ?? 1));
+  return refused || (longer && node.attributes.count_include_pad?.value === 1) ? node.attributes : { ...rest, pads: ints([...g.begin, ...ends]) };
+}
 
 /** One phase of a strided transposed window along one axis: the inputs congruent to `phase`. Output element a reads window positions a + offset … */
 export interface Phase {

@@ -1,6 +1,6 @@
 import { type Attributes, int, intOf, ints, intsOf, type Node, text } from '../../graph/ir.ts';
 import { words } from './_emit.ts';
-import { type Geometry, geometryOf } from './_geometry.ts';
+import { flooredPool, type Geometry, geometryOf } from './_geometry.ts';
 import { nchwcDomain, type Places } from './_places.ts';
 
 export const poolFits = (node: Node, places: Places): boolean =>
@@ -8,8 +8,9 @@ export const poolFits = (node: Node, places: Places): boolean =>
 
 export function pool(node: Node, places: Places): void {
   const [y = ''] = node.outputs;
-  const { storage_order: _, ...attributes } = node.attributes;
-  places.set(y, 'blocked', words(places.builder).op(node.type, [places.blocked(node.inputs[0] ?? '')], attributes as Attributes, places.claim(y, 'blocked'), nchwcDomain));
+  const [x = ''] = node.inputs;
+  const { storage_order: _, ...attributes } = flooredPool(node, places.dims(x), places.dims(y));
+  places.set(y, 'blocked', words(places.builder).op(node.type, [places.blocked(x)], attributes as Attributes, places.claim(y, 'blocked'), nchwcDomain));
 }
 
 /** (N, C, 1, 1) lies the same in blocked and plain layout, up to the padding. */

@@ -1,6 +1,6 @@
-import { type Attributes, float, floatOf, int, intsOf, type Node, sizeOf } from '../../graph/ir.ts';
+import { float, floatOf, int, intsOf, type Node, sizeOf } from '../../graph/ir.ts';
 import { dimsOf, type EmitContext, unique, words } from './_emit.ts';
-import { type Span, spanOf } from './_geometry.ts';
+import { flooredPool, type Span, spanOf } from './_geometry.ts';
 import { transposedWindow } from './_std-conv.ts';
 
 /** Axes of a batch norm's statistics: all but the channels. */
@@ -47,8 +47,10 @@ export function normGradBy(average: (value: string, rank: number) => string, nod
   op('Mul', [inner, wide(mul(gamma, s))], {}, dX);
 }
 
-const windowAttributes = (node: Node, names: readonly string[]): Attributes =>
-  Object.fromEntries(names.flatMap(name => (node.attributes[name] ? [[name, node.attributes[name]]] : [])));
+export function pool(node: Node, { builder, types }: EmitContext): void {
+  const attributes = flooredPool(node, dimsOf(types, node.inputs[0] ?? ''), dimsOf(types, node.outputs[0] ?? ''));
+  builder.ops(node.type, node.inputs, attributes, { name: node.name, outputs: node.outputs });
+}
 
 /** The forward pool again, for its indices of the first maximum, and a scatter-add onto them. */
 export function maxPoolGrad(node: Node, { builder, types }: EmitContext): void {
@@ -56,7 +58,7 @@ export function maxPoolGrad(node: Node, { builder, types }: EmitContext): void {
   const dims = dimsOf(types, x);
   const size = dims.reduce((a, b) => a * b, 1);
   const { op, ops, reshape } = words(builder);
-  const attributes = windowAttributes(node, ['kernel_shape', 'strides', 'pads', 'dilations', 'ceil_mode', 'auto_pad']);
+  const attributes = flooredPool(node, dims, dimsOf(types, dY));
   const [, indices = ''] = ops('MaxPool', [x], attributes, [undefined, undefined]);
   const zeros = op('ConstantOfShape', [builder.indices([size])]);
   const scattered = op('ScatterElements', [zeros, reshape(indices, [-1]), reshape(dY, [-1])], { axis: int(0), reduction: { type: 'string', value: 'add' } });

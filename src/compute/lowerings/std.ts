@@ -5,10 +5,12 @@ import type { Lowered } from '../lowering.ts';
 import { type EmitContext, type Rule, widenedOperands, words } from './_emit.ts';
 import { convGradInput, convGradWeight } from './_std-conv.ts';
 import { dropoutTrain } from './_std-dropout.ts';
-import { averagePoolGrad, batchNormGrad, batchNormTrain, maxPoolGrad, reluGrad } from './_std-rest.ts';
+import { averagePoolGrad, batchNormGrad, batchNormTrain, maxPoolGrad, pool, reluGrad } from './_std-rest.ts';
 
-/** The table: internal operators as standard ONNX, opset 17. */
+/** The table: internal operators as standard ONNX, opset 17, and what of it onnxruntime would misread. */
 const rules: readonly Rule[] = [
+  { domain: '', type: 'MaxPool', emit: pool },
+  { domain: '', type: 'AveragePool', emit: pool },
   { domain: 'edge', type: 'ConvGradInput', emit: convGradInput },
   { domain: 'edge', type: 'ConvGradWeight', emit: convGradWeight },
   { domain: 'edge', type: 'BatchNormTrain', emit: batchNormTrain },
