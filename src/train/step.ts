@@ -75,6 +75,7 @@ export async function compileTrainStep(network: Network, task: Task, options: Tr
   const stepsPerCall = options.stepsPerCall ?? computeTable[compute].stepsPerCall;
   const update: UpdateOptions = { optimizer: optimizerOf(options.optimizer), regularizer, multiplier, clip, average, accumulate };
   const { lowering, notes } = await chooseLowering(compute, options.lowering ?? 'auto');
+  if (accumulate !== undefined && accumulate > 1) notes.push(...aboutNorms(network, batch, accumulate));
   const built = buildTrainGraph(network, task, { batch, dropout, distill, ...update });
   const lowered = await lower(built.graph, lowering, built.state);
   const session = await openStep(lowered, built.state, { compute, stepsPerCall, ...options });
@@ -83,6 +84,12 @@ export async function compileTrainStep(network: Network, task: Task, options: Tr
   const step = new CompiledStep({ network, options, built: graph, shapes, session, update, compute, lowering, stepsPerCall, notes, layouts: lowered.layouts });
   await step.restore(initial);
   return step;
+}
+
+/** Accumulation is not the same as a larger batch where batch norm learns. */
+function aboutNorms({ graph, frozenNorms }: Network, batch: number, accumulate: number): string[] {
+  const count = graph.nodes.filter(node => node.type === 'BatchNormalization' && !frozenNorms.includes(node.name)).length;
+  return count === 0 ? [] : [`${accumulate} batches of ${batch} make an update together; ${count} batch norms still see ${batch} images at a time.`];
 }
 
 async function chooseLowering(compute: ComputeName, wanted: LoweringName | 'auto'): Promise<{ lowering: LoweringName; notes: string[] }> {

@@ -47,6 +47,11 @@ describe.each<LoweringName>(['std', 'nchwc'])('gradient accumulation, %s', lower
     await one.close();
     await two.close();
   });
+  it('says that batch norm sees the parts', async () => {
+    const step = await compileTrainStep(toyNetwork(), task, { batch: 4, optimizer: { kind: 'sgd' }, lowering, threads: 1, accumulate: 2 });
+    expect(step.notes).toEqual(['2 batches of 4 make an update together; 5 batch norms still see 4 images at a time.']);
+    await step.close();
+  });
   it('a group that is cut short is the mean of what it has', async () => {
     const one = await open(4, { lowering });
     const short = await open(4, { lowering, accumulate: 3 });

@@ -14,8 +14,8 @@ const at = (...parts: string[]) => join(folder, ...parts);
 const colours = { blue: '#2040c0', green: '#20a040', red: '#c02020' } as const;
 
 /** A tiny classification spec of TLT; `pretrained` names the network it starts from. */
-const specText = (pretrained: string, more = '') => `
-model_config { arch: "resnet" n_layers: 10 use_batch_norm: true input_image_size: "3,32,32" }
+const specText = (pretrained: string, more = '', model = '') => `
+model_config { arch: "resnet" n_layers: 10 use_batch_norm: true input_image_size: "3,32,32" ${model} }
 train_config {
   train_dataset_path: "${at('data', 'train')}" val_dataset_path: "${at('data', 'val')}" pretrained_model_path: "${pretrained}"
   optimizer { sgd { lr: 0.02 decay: 0.0 momentum: 0.9 nesterov: false } }
@@ -50,7 +50,7 @@ beforeAll(async () => {
   });
   await writeFile(at('other.onnx'), writeOnnx(other.graph));
   await writeFile(at('key'), 'the key\n');
-  await writeFile(at('train.txt'), specText(at('other.onnx')));
+  await writeFile(at('train.txt'), specText(at('other.onnx'), 'mixup_alpha: 0.2 label_smoothing: 0.1', 'dropout: 0.1'));
   await writeFile(at('retrain.txt'), specText(at('pruned.tlt')));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -64,6 +64,7 @@ async function done(...words: string[]): Promise<string> {
 test('classification: an ONNX backbone through train, evaluate, prune, retrain, inference and export', { timeout: 300_000 }, async () => {
   const trained = await done('train', '-e', at('train.txt'), '-r', at('out'));
   expect(trained).toContain('other.onnx as the backbone');
+  expect(trained).not.toContain('is not used');
   expect(await readdir(at('out', 'weights'))).toEqual(expect.arrayContaining(['resnet_001.tlt', 'resnet_002.tlt', 'resnet.tlt', 'resnet.onnx']));
   expect(JSON.parse(await readFile(at('out', 'classmap.json'), 'utf8'))).toEqual({ blue: 0, green: 1, red: 2 });
   expect((await readFile(at('out', 'training.csv'), 'utf8')).split('\n')).toHaveLength(4);
