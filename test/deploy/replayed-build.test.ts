@@ -152,6 +152,19 @@ it('an engine of another time or place is refused with the reason in one sentenc
   expect(staleBecause({ ...passport, deviceId: 'another' }, device)).toMatch(/never copied/);
 });
 
+it('the Python runner says what it lacks: bytes of images, or an engine of this TensorRT', async () => {
+  const passport = await build({ precision: 'fp16', engine: 'engines/short' });
+  const input = join(folder.path, 'short.raw');
+  writeFileSync(input, new Uint8Array(new Float32Array(192 + 5).buffer));
+  await expect(inferOnDevice(device, passport, input, 2)).rejects.toMatchObject({ message: expect.stringContaining('has 788 bytes, 2 images need 1536') });
+  const bytes = readFileSync(board.remote('engines/short'));
+  writeFileSync(
+    board.remote('engines/short'),
+    Buffer.concat([Buffer.from(bytes.subarray(0, bytes.indexOf(10)).toString().replace('"tensorrt":"8.2.1"', '"tensorrt":"8.0.1"')), bytes.subarray(bytes.indexOf(10))]),
+  );
+  await expect(inferOnDevice(device, passport, input, 1)).rejects.toMatchObject({ message: expect.stringContaining('TensorRT 8.2.1 cannot load the engine') });
+});
+
 it('one process per image keeps to its budget and says what it left out', async () => {
   const passport = await build();
   const input = join(folder.path, 'many.raw');

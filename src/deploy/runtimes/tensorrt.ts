@@ -129,7 +129,7 @@ function measured(passport: Passport, protocol: Protocol, facts: Facts, finished
       device: `${facts.model}${facts.powerMode ? `, mode ${facts.powerMode}` : ''}`,
       runtime: passport.runtime,
       at: facts.at,
-      notes: [...passport.notes, ...said.warnings.filter(line => /unstable|bound by|Throughput may be/i.test(line))],
+      notes: [...passport.notes, ...said.warnings.filter(line => /unstable|bound by|Throughput may be|across different models|native Int8/i.test(line))],
     },
   };
 }
