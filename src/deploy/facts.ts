@@ -37,7 +37,7 @@ export const questions = {
   sudo: 'sudo -n -l </dev/null',
   modes: "cat /etc/nvpmodel.conf | grep -o 'POWER_MODEL ID=[0-9]* NAME=[^ >]*'",
   clocks: 'if [ "$(id -u)" = 0 ]; then jetson_clocks --show; else sudo -n jetson_clocks --show; fi </dev/null',
-  temperatures: 'cd /sys/class/thermal && for z in thermal_zone*; do echo "$(cat $z/type) $(cat $z/temp)"; done; cd',
+  temperatures: 'for z in /sys/class/thermal/thermal_zone*; do echo "$(cat $z/type) $(cat $z/temp)"; done',
   busy: 'ps -eo pcpu=,comm= --sort=-pcpu | head -8',
   desktop: "ps -eo comm= | grep -E -x 'Xorg|Xwayland|gnome-shell|gdm3?|gdm-x-session|lightdm|sddm|weston'",
   python: `python3 -c 'import importlib.util as u; print(u.find_spec("tensorrt").origin)'`,
@@ -126,7 +126,8 @@ const stateOf = (answers: Answers) => ({
   temperaturesC: temperaturesOf(answers.temperatures),
   busy: busyOf(answers.busy),
   desktop: answers.desktop.trim() !== '' || undefined,
-  pythonTensorrt: answers.python.trim().split('\n').at(-1) || undefined,
+  // A folder of that name is no module: it has no file.
+  pythonTensorrt: /^\/\S.*\.(?:py|so)$/m.exec(answers.python)?.[0],
   converter: answers.converter.trim().split('\n')[0] || undefined,
   container: answers.container.trim() !== '' || undefined,
 });

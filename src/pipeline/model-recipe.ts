@@ -51,7 +51,10 @@ async function readModel(path: string, keyFile: string | undefined): Promise<Gra
     'format-unsupported',
     `What ${path} holds under this key ${kind === undefined ? 'is nothing known: the key is probably wrong' : `is ${kind}, which only tao-converter reads`}.`,
     {
-      hint: kind === undefined ? 'Check the key.' : 'Convert it on the device with tao-converter, or export ONNX from TAO.',
+      hint:
+        kind === undefined
+          ? 'Check the key.'
+          : 'On a device with TensorRT 8.4 or older: tao-converter -k KEY -d C,H,W -o OUTPUTS -t fp16 -e model.engine FILE.etlt. Or export ONNX from TAO 5.',
       where: { file: path },
     },
   );

@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EdgeError } from '../../src/core/errors.ts';
 import { buildMedianEngine, medianBuild } from '../../src/deploy/build-median.ts';
@@ -150,6 +152,11 @@ it('an engine of another time or place is refused with the reason in one sentenc
     message: expect.stringContaining('is stale: it was built for'),
   });
   expect(staleBecause({ ...passport, deviceId: 'another' }, device)).toMatch(/never copied/);
+});
+
+it('the Python runner is text that Python 3.6 of JetPack 4 reads', () => {
+  const check = 'import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 6))';
+  execFileSync('python3', ['-c', check, fileURLToPath(new URL('../../src/deploy/runner/tensorrt_infer.py', import.meta.url))]);
 });
 
 it('the Python runner says what it lacks: bytes of images, or an engine of this TensorRT', async () => {

@@ -74,7 +74,9 @@ test('again, nothing is built or measured anew', async () => {
 });
 
 test('a Nano refuses INT8 with the measured reason, and before anything is pushed for it', { timeout: limitMs }, async () => {
-  const { exitCode, failed } = await project.run({ devices: ['nano'], steps: ['build nano int8'] });
+  const { exitCode, failed, sent } = await project.run({ devices: ['nano'], steps: ['build nano int8'] });
+  // Questions only: neither model nor cache.
+  expect(sent.nano).toBeLessThan(16_000);
   expect(exitCode).not.toBe(0);
   expect(failed.get('build nano int8')).toMatchObject({ code: 'device-refused', message: expect.stringContaining('55.2 ms against 26.9 ms') });
 });

@@ -105,15 +105,17 @@ def open_engine(path):
     say(event='runtime', tensorrt=trt.__version__, emulated=bool(getattr(trt, 'EDGEFORGE_STAND_IN', False)))
     logger = trt.Logger(trt.Logger.WARNING)
     trt.init_libnvinfer_plugins(logger, '')
+    runtime = trt.Runtime(logger)
     with open(path, 'rb') as file:
-        engine = trt.Runtime(logger).deserialize_cuda_engine(file.read())
+        engine = runtime.deserialize_cuda_engine(file.read())
     if engine is None:
         raise RuntimeError('TensorRT %s cannot load the engine: it was built by another version or for another GPU' % trt.__version__)
-    return trt, engine, engine.create_execution_context()
+    # The runtime is returned too: it must outlive what it made.
+    return trt, runtime, engine, engine.create_execution_context()
 
 
 def main(engine_path, input_path, n, folder):
-    trt, engine, context = open_engine(engine_path)
+    trt, _runtime, engine, context = open_engine(engine_path)
     named = hasattr(engine, 'num_io_tensors')
     tensors = named_tensors(trt, engine, context) if named else bound_tensors(engine, context)
     inputs = [tensor for tensor in tensors if tensor.is_input]

@@ -54,6 +54,9 @@ export function buildWords(spec: EngineSpec, facts: Facts, { dynamic }: { readon
   ];
 }
 
+/** Up to 7.1 --exportTimes turns the profiler on, which no CUDA graph goes with. */
+export const profiled = (version: TensorrtVersion): boolean => !atLeast(version, 7, 2);
+
 /** What measures an engine: transfers, spin wait and graph set explicitly, or 10.x and 11.x would not compare. */
 export function benchWords(passport: Passport, protocol: { warmUpMs: number; durationMs: number; minIterations: number }, facts: Facts, times: string): Command {
   const version = tensorrtVersion(facts);
@@ -66,7 +69,7 @@ export function benchWords(passport: Passport, protocol: { warmUpMs: number; dur
     `--iterations=${protocol.minIterations}`,
     '--avgRuns=10',
     ...passport.words.filter(word => word.startsWith('--useDLACore') || word.startsWith('--shapes=')),
-    ...(version.major >= 11 ? ['--includeDataTransfers'] : ['--useSpinWait', ...(dla ? [] : ['--useCudaGraph'])]),
+    ...(version.major >= 11 ? ['--includeDataTransfers'] : ['--useSpinWait', ...(dla || profiled(version) ? [] : ['--useCudaGraph'])]),
     `--exportTimes=${times}`,
   ];
 }

@@ -16,7 +16,7 @@ import { latencySummary } from '../statistics.ts';
 import { abilitiesOf, targetFor } from '../targets.ts';
 import { readOutputs } from './_outputs.ts';
 import { benchScript, buildScript, inferScript, marked, scrapsOf } from './_trtexec-scripts.ts';
-import { benchWords, buildWords, inferWords, tensorrtVersion } from './_trtexec-words.ts';
+import { benchWords, buildWords, inferWords, profiled, tensorrtVersion } from './_trtexec-words.ts';
 
 type Wish = Parameters<Runtime['refuse']>[0];
 function refuse(spec: Wish, facts: Facts): EdgeError | undefined {
@@ -129,7 +129,11 @@ function measured(passport: Passport, protocol: Protocol, facts: Facts, finished
       device: `${facts.model}${facts.powerMode ? `, mode ${facts.powerMode}` : ''}`,
       runtime: passport.runtime,
       at: facts.at,
-      notes: [...passport.notes, ...said.warnings.filter(line => /unstable|bound by|Throughput may be|across different models|native Int8/i.test(line))],
+      notes: [
+        ...passport.notes,
+        ...(profiled(tensorrtVersion(facts)) ? ['this TensorRT times single queries with its profiler on and without a CUDA graph: later releases do neither'] : []),
+        ...said.warnings.filter(line => /unstable|bound by|Throughput may be|across different models|native Int8/i.test(line)),
+      ],
     },
   };
 }

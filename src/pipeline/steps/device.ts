@@ -9,6 +9,7 @@ import type { EngineSpec, Passport } from '../../deploy/device.ts';
 import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile } from '../../deploy/work.ts';
 import { formatCalibrationCache, parseCalibrationCache, withHeader } from '../../formats/calibration-cache.ts';
 import { readOnnx } from '../../formats/onnx.ts';
+import type { Graph } from '../../graph/ir.ts';
 import type { DevicePool } from '../device-pool.ts';
 import { readTensorIndex, writeTensorFolder } from '../tensor-folder.ts';
 
@@ -60,9 +61,12 @@ export const buildStep = (pool: DevicePool) =>
     async run({ config, inputs, digests, outputs, scratch, signal, progress, log, note }) {
       const device = await pool.open(config.identity.name, signal);
       const graph = readOnnx(await readFile(inputs.onnx));
+      // Before anything is uploaded; what the build itself would refuse too.
+      const refusal = device.runtime.refuse({ precision: config.precision, batch: config.batch, calibration: inputs.cache !== undefined || isQuantized(graph) }, device.facts);
+      if (refusal) throw refusal;
       const shapes = Object.fromEntries(graph.inputs.map(input => [input.name, input.type.dims.map((dim, axis) => (axis === 0 ? config.batch : Number(dim)))]));
+      const cache = inputs.cache === undefined ? undefined : await cacheForDevice(inputs.cache, join(scratch, 'cache'), device.facts.tensorrt, graph);
       const model = await pushFile(device, inputs.onnx, { signal });
-      const cache = inputs.cache === undefined ? undefined : await cacheForDevice(inputs.cache, join(scratch, 'cache'), device.facts.tensorrt);
       const calibration = cache === undefined ? undefined : await pushFile(device, cache, { signal });
       const spec: EngineSpec = {
         model: model.path,
@@ -75,7 +79,7 @@ export const buildStep = (pool: DevicePool) =>
         threads: config.threads,
         ...(config.workspaceMiB === undefined ? {} : { workspaceMiB: config.workspaceMiB }),
         ...(calibration && digests.cache ? { calibration: { path: calibration.path, digest: digests.cache } } : {}),
-        ...(graph.nodes.some(node => node.type === 'QuantizeLinear') ? { quantized: true } : {}),
+        ...(isQuantized(graph) ? { quantized: true } : {}),
       };
       const options = { signal, onProgress: told('stages', progress, log) };
       const { builds } = config;
@@ -87,10 +91,20 @@ export const buildStep = (pool: DevicePool) =>
     },
   });
 
-/** The cache under the header of the device's own TensorRT and of the calibrator that trtexec has, without which TensorRT rejects it. */
-async function cacheForDevice(cache: string, copy: string, tensorrt: string | undefined): Promise<string> {
+const isQuantized = (graph: Graph): boolean => graph.nodes.some(node => node.type === 'QuantizeLinear');
+
+/** The cache, seen to be this network's, under the header of the device's own TensorRT and of the calibrator that trtexec has, without which TensorRT rejects it. */
+async function cacheForDevice(cache: string, copy: string, tensorrt: string | undefined, graph: Graph): Promise<string> {
+  const parsed = parseCalibrationCache(await readFile(cache, 'utf8'));
+  const known = new Set(parsed.entries.map(entry => entry.name));
+  const tensors = [...graph.inputs.map(({ name }) => name), ...graph.nodes.flatMap(({ outputs }) => outputs)];
+  const covered = tensors.filter(name => known.has(name)).length;
+  if (covered < 2 || !graph.inputs.some(({ name }) => known.has(name)))
+    throw new EdgeError('calibration-invalid', `The calibration cache names ${covered} of the ${tensors.length} tensors of this network: it belongs to another one.`, {
+      hint: 'Calibrate this very network: edgeforge run calibrate',
+    });
   if (tensorrt === undefined) return cache;
-  await writeFile(copy, formatCalibrationCache(withHeader(parseCalibrationCache(await readFile(cache, 'utf8')), tensorrt)));
+  await writeFile(copy, formatCalibrationCache(withHeader(parsed, tensorrt)));
   return copy;
 }
 
