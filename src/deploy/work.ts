@@ -98,11 +98,16 @@ function withRemaining(options: WorkOptions, forecast: BuildForecast): WorkOptio
   return { ...options, onProgress: progress => onProgress({ ...progress, message: `${progress.message}${remainingText(forecast, (performance.now() - start) / 1000)}` }) };
 }
 
+/** The spec with its workspace decided: its own, the device's, the target's. */
+function withWorkspace(device: Device, spec: EngineSpec): EngineSpec {
+  const workspaceMiB = spec.workspaceMiB ?? device.workspaceMiB ?? device.target.defaults.workspaceMiB;
+  return workspaceMiB === undefined ? spec : { ...spec, workspaceMiB };
+}
+
 /** Refuses early (what the device cannot do, what does not fit), brings the payload, builds under the device's lock, returns the passport. Throws EdgeError. */
 export async function buildEngine(device: Device, wish: EngineSpec, options: WorkOptions = {}): Promise<Passport> {
   const { runtime, facts } = device;
-  const workspaceMiB = wish.workspaceMiB ?? device.workspaceMiB ?? device.target.defaults.workspaceMiB;
-  const spec = workspaceMiB === undefined ? wish : { ...wish, workspaceMiB };
+  const spec = withWorkspace(device, wish);
   const refusal = runtime.refuse(wishOf(spec), facts);
   if (refusal) throw refusal;
   return alone(device, `building ${spec.engine}`, async () => {
@@ -193,8 +198,9 @@ export async function inferOnDevice(device: Device, passport: Passport, local: s
 export const enginesThere = (device: Device, passports: readonly Passport[]): Promise<readonly boolean[]> => enginesPresent(device.transport, passports);
 
 /** Prints through a dry device everything that a deploy would run there. */
-export async function rehearse(device: Device, specs: readonly EngineSpec[], protocol: Protocol): Promise<void> {
+export async function rehearse(device: Device, wishes: readonly EngineSpec[], protocol: Protocol): Promise<void> {
   const { runtime, facts, transport } = device;
+  const specs = wishes.map(wish => withWorkspace(device, wish));
   const refusals = specs.map(spec => runtime.refuse(wishOf(spec), facts)).filter(each => each !== undefined);
   if (refusals[0]) throw refusals[0];
   const { paths } = await ensurePayloads(transport, await runtime.payloads(facts));
