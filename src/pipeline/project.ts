@@ -70,6 +70,9 @@ const retrainSchema = z.strictObject({
   distill: z.strictObject({ weight: z.number().gt(0).max(1).default(0.5), temperature: z.number().positive().optional() }).optional(),
 });
 
+/** More builds of one engine than this tell nothing new. */
+export const mostBuilds = 20;
+
 const benchmarkSchema = z.strictObject({
   warmUpMs: z.int().nonnegative().default(500),
   durationMs: z.int().positive().default(2000),
@@ -78,7 +81,7 @@ const benchmarkSchema = z.strictObject({
   batch: z.array(z.int().positive()).nonempty().default([1]),
   threads: z.int().positive().default(2),
   /** Builds of each TensorRT engine: their spread is reported, the median one is kept. */
-  builds: z.int().min(1).max(20).default(1),
+  builds: z.int().min(1).max(mostBuilds).default(1),
   /** Validation images that the device sees. */
   images: z.int().positive().default(200),
 });

@@ -8,7 +8,7 @@ import { storeRoot } from '../core/store-root.ts';
 import { DevicePool, type DevicesOf } from './device-pool.ts';
 import { modelRecipe } from './model-recipe.ts';
 import { collectOutputs } from './outputs.ts';
-import { openProject, type Project, projectFileName } from './project.ts';
+import { mostBuilds, openProject, type Project, projectFileName } from './project.ts';
 import { projectRecipe } from './recipe.ts';
 
 /** What a run is asked for, as JSON in its process's first argument. */
@@ -20,6 +20,8 @@ export const runRequestSchema = z.strictObject({
   devices: z.array(z.string()).optional(),
   /** Measure anew what was measured before: a device that was busy then is idle now. */
   measureAgain: z.boolean().default(false),
+  /** Builds of each TensorRT engine, instead of the project's own number. */
+  builds: z.int().min(1).max(mostBuilds).optional(),
   /** A finished network to deploy instead of the project's own. */
   model: z.strictObject({ file: z.string(), keyFile: z.string().optional() }).optional(),
 });
@@ -28,10 +30,14 @@ export type RunRequest = z.input<typeof runRequestSchema>;
 /** The project where there is one; a model needs none. */
 const looseProject = (folder: string): DevicesOf => (existsSync(join(folder, projectFileName)) ? openProject({ folder }) : { folder, file: '', settings: { devices: {} } });
 
+/** The project as asked for: the builds that a command names count for this run. */
+const withBuilds = (project: Project, builds: number | undefined): Project =>
+  builds === undefined ? project : { ...project, settings: { ...project.settings, benchmark: { ...project.settings.benchmark, builds } } };
+
 async function requested(request: z.output<typeof runRequestSchema>, project: DevicesOf, pool: DevicePool, store: Store) {
-  const { model, devices, steps } = request;
+  const { model, devices, steps, builds } = request;
   if (model) return { ...(await modelRecipe({ file: model.file, ...(model.keyFile ? { keyFile: model.keyFile } : {}), devices: devices ?? [], pool, store })), only: undefined };
-  const { recipe, published, select } = await projectRecipe({ project: project as Project, pool, store, ...(devices ? { devices } : {}) });
+  const { recipe, published, select } = await projectRecipe({ project: withBuilds(project as Project, builds), pool, store, ...(devices ? { devices } : {}) });
   return { recipe, published, only: steps.length > 0 ? select(steps) : undefined };
 }
 

@@ -4,7 +4,7 @@ import { EdgeError } from '../../core/errors.ts';
 import { runEventJsonSchema } from '../../core/run-events-schema.ts';
 import { findRun, listRuns } from '../../core/run-folder.ts';
 import { storeRoot } from '../../core/store-root.ts';
-import { nearestProject, openProject } from '../../pipeline/project.ts';
+import { mostBuilds, nearestProject, openProject } from '../../pipeline/project.ts';
 import type { RunRequest } from '../../pipeline/run-main.ts';
 import type { Cli } from '../cli.ts';
 import { table } from '../output.ts';
@@ -47,6 +47,7 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
   verb('deploy [device...]', 'one command: everything stale, push, build, configs, benchmark and report for these devices (default: all)')
     .option('--model <file>', 'a finished .onnx or .etlt instead of the project’s own network')
     .option('--key-file <file>', 'the key of an .etlt')
+    .option('--builds <k>', 'build every TensorRT engine k times, report how far the builds lie apart, keep the median one')
     .option('--plan', 'only say what would run and why')
     .option('--dry-run', 'print every command that would run on the device')
     .action(cli.does(async (devices: string[], options: DeployOptions) => deploy(devices, options, cli)));
@@ -82,8 +83,20 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
 interface DeployOptions extends BuildOptions {
   readonly model?: string;
   readonly keyFile?: string;
+  readonly builds?: string;
   readonly plan?: boolean;
   readonly dryRun?: boolean;
+}
+
+/** The number that --builds names. Throws `usage` where it is none. */
+function buildsOf({ builds }: DeployOptions): { readonly builds?: number } {
+  if (builds === undefined) return {};
+  const count = Number(builds);
+  if (!Number.isInteger(count) || count < 1 || count > mostBuilds)
+    throw new EdgeError('usage', `--builds takes a whole number from 1 to ${mostBuilds}, not ${JSON.stringify(builds)}.`, {
+      hint: 'For example: edgeforge deploy DEVICE --builds 3',
+    });
+  return { builds: count };
 }
 
 async function deploy(names: readonly string[], options: DeployOptions, cli: Cli): Promise<number> {
@@ -94,7 +107,7 @@ async function deploy(names: readonly string[], options: DeployOptions, cli: Cli
       throw new EdgeError('usage', 'The project names no device.', { hint: 'Add one under devices: in edgeforge.yaml, e.g. bench: {target: linux-x64, serve: true}.' });
     if (options.plan) return (await planning()).plan(project, devices, options.json === true, cli);
     if (options.dryRun) return (await planning()).rehearseDeploy(project, devices, cli.output);
-    return runAndWatch({ project, request: { project: project.folder, devices }, output: cli.output, json: options.json === true, detach: false });
+    return runAndWatch({ project, request: { project: project.folder, devices, ...buildsOf(options) }, output: cli.output, json: options.json === true, detach: false });
   }
   const project = nearestProject(options.project);
   const folder = project?.folder ?? process.cwd();
