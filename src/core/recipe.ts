@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { EdgeError } from './errors.ts';
+import type { LogLevel } from './events.ts';
 import { canonical, type Digest, type Json } from './fingerprint.ts';
 
 /** What an artifact is. A step that wants a `network` cannot be handed a `dataset`. */
@@ -60,7 +61,7 @@ export interface StepContext<Config, I extends Ports, O extends OutputPorts> {
   readonly scratch: string;
   readonly signal: AbortSignal;
   readonly progress: (done: number, total: number, metrics?: Readonly<Record<string, number>>, unit?: string) => void;
-  readonly log: (level: 'info' | 'note' | 'warning' | 'error', message: string) => void;
+  readonly log: (level: LogLevel, message: string) => void;
   /** An accepted deviation from the wish. Stored with the result and told again when it is recalled. */
   readonly note: (message: string) => void;
 }

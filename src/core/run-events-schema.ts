@@ -11,7 +11,7 @@ export const runEventSchema = z.discriminatedUnion('type', [
   z.object({ time, type: z.literal('run-started'), run: z.string(), command: z.string(), steps: z.array(z.string()) }),
   z.object({ time, type: z.literal('step-started'), step, because: z.string().describe('Why it runs.') }),
   z.object({ time, type: z.literal('step-progress'), step, done: z.number(), total: z.number(), unit: z.string(), metrics }),
-  z.object({ time, type: z.literal('step-log'), step, level: z.enum(['info', 'note', 'warning', 'error']), message: z.string() }),
+  z.object({ time, type: z.literal('step-log'), step, level: z.enum(['info', 'note', 'warning', 'error', 'command']), message: z.string() }),
   z.object({ time, type: z.literal('step-finished'), step, outcome: z.enum(['ran', 'cached']), milliseconds: z.number(), notes: z.array(z.string()) }),
   z.object({ time, type: z.literal('step-failed'), step, ...failure.shape }),
   z.object({ time, type: z.literal('step-skipped'), step, because: z.string().describe('Which step it needed, and how that ended.') }),

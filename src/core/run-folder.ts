@@ -17,6 +17,9 @@ export { hostRun, type RunHost } from './host-run.ts';
 
 const processSchema = z.object({ pid: z.number().int(), host: z.string(), started: z.string().optional() });
 
+/** The event log of the run in a folder. */
+export const eventsOf = (folder: string): string => eventsPath(folder);
+
 export interface StartedRun {
   readonly id: string;
   readonly folder: string;

@@ -1,10 +1,10 @@
 import { unreachable } from './errors.ts';
-import type { RunEvent } from './events.ts';
+import type { LogLevel, RunEvent } from './events.ts';
 import { emptySeries, extendSeries, type Series } from './series.ts';
 
 export interface LogLine {
   readonly time: string;
-  readonly level: 'info' | 'note' | 'warning' | 'error';
+  readonly level: LogLevel;
   readonly message: string;
 }
 export interface Failure {
@@ -64,6 +64,8 @@ export function reduceRun(before: RunState, event: RunEvent): RunState {
     case 'step-progress':
       return set(event.step, was => progressed(was, event));
     case 'step-log':
+      // Commands are for those who read the log itself; a step's last words are what it said.
+      if (event.level === 'command') return state;
       return set(event.step, was => ({ ...was, logs: [...was.logs, { time: event.time, level: event.level, message: event.message }].slice(-logLimit) }));
     case 'step-finished':
       return set(event.step, was => ({ ...was, status: event.outcome, milliseconds: event.milliseconds, notes: event.notes }));

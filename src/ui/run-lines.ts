@@ -20,6 +20,7 @@ export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: {
         return print(progressLine(event, now - (started.get(event.step) ?? now)));
       }
       case 'step-log':
+        if (event.level === 'command') return;
         return print(`  ${event.step}: ${event.level === 'info' ? '' : `${event.level}: `}${event.message}`);
       case 'step-finished':
         if (event.outcome === 'ran') print(`✔ ${event.step} ${durationText(event.milliseconds)}`);

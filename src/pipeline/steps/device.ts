@@ -6,6 +6,8 @@ import type { Measurement } from '../../core/evidence.ts';
 import { defineStep } from '../../core/recipe.ts';
 import { buildMedianEngine } from '../../deploy/build-median.ts';
 import type { EngineSpec, Passport } from '../../deploy/device.ts';
+import type { Device } from '../../deploy/open-device.ts';
+import { tellingTransport } from '../../deploy/transports/telling.ts';
 import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile } from '../../deploy/work.ts';
 import { formatCalibrationCache, parseCalibrationCache, withHeader } from '../../formats/calibration-cache.ts';
 import { readOnnx } from '../../formats/onnx.ts';
@@ -59,7 +61,7 @@ export const buildStep = (pool: DevicePool) =>
       return there ? 'valid' : 'gone';
     },
     async run({ config, inputs, digests, outputs, scratch, signal, progress, log, note }) {
-      const device = await pool.open(config.identity.name, signal);
+      const device = heard(await pool.open(config.identity.name, signal), log);
       const graph = readOnnx(await readFile(inputs.onnx));
       // Before anything is uploaded; what the build itself would refuse too.
       const refusal = device.runtime.refuse({ precision: config.precision, batch: config.batch, calibration: inputs.cache !== undefined || isQuantized(graph) }, device.facts);
@@ -134,7 +136,7 @@ export const benchmarkStep = (pool: DevicePool) =>
     exclusive: ({ identity }) => resourcesOf(identity),
     recall: async () => (pool.measureAgain ? 'gone' : 'valid'),
     async run({ config, inputs, outputs, signal, progress, log }) {
-      const device = await pool.open(config.identity.name, signal);
+      const device = heard(await pool.open(config.identity.name, signal), log);
       const passports = await Promise.all(inputs.passports.map(readPassport));
       const entries = passports.map(passport => ({ passport, protocol: { ...config.protocol, batch: passport.batch } }));
       const measurements: readonly Measurement[] = await benchEngines(device, entries, { signal, onProgress: told('rounds', progress, log) });
@@ -152,8 +154,8 @@ export const inferStep = (pool: DevicePool) =>
     outputs: { tensors: 'tensors' },
     identity: ({ identity }) => identityOf(identity),
     exclusive: ({ identity }) => resourcesOf(identity),
-    async run({ config, inputs, outputs, signal, progress, note }) {
-      const device = await pool.open(config.identity.name, signal);
+    async run({ config, inputs, outputs, signal, progress, log, note }) {
+      const device = heard(await pool.open(config.identity.name, signal), log);
       const { n, tensors } = await readTensorIndex(inputs.tensors);
       const [input] = Object.values(tensors);
       const result = await inferOnDevice(device, await readPassport(inputs.passport), join(inputs.tensors, input?.file ?? ''), n, {
@@ -164,6 +166,12 @@ export const inferStep = (pool: DevicePool) =>
       await writeTensorFolder(outputs.tensors, result.n, result.tensors);
     },
   });
+
+/** The device, each command that a step sends there noted in the step's log. */
+const heard = (device: Device, log: (level: 'command', message: string) => void): Device => ({
+  ...device,
+  transport: tellingTransport(device.transport, line => log('command', line)),
+});
 
 /** Progress from a device as a step's own; a stage that stays the same is told once. */
 function told(

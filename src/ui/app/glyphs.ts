@@ -44,6 +44,29 @@ const ascii: Glyphs = {
 /** The marks that this terminal can show. */
 export const glyphsOf = ({ unicode: able }: Pick<TerminalLook, 'unicode'>): Glyphs => (able ? unicode : ascii);
 
+const spelled: Readonly<Record<string, string>> = {
+  '…': '~',
+  '→': '>',
+  '←': '<',
+  '–': '-',
+  '—': '-',
+  '−': '-',
+  '’': "'",
+  '‘': "'",
+  '“': '"',
+  '”': '"',
+  '×': 'x',
+  '·': '-',
+  '•': '*',
+  '≤': '<',
+  '≥': '>',
+  '°': ' ',
+  '│': '|',
+  '█': '#',
+};
+/** Text for a terminal without Unicode: what has a spelling in ASCII is spelled, the rest is a question mark. */
+export const toAscii = (text: string): string => text.replace(/[\u0080-\u{10ffff}]/gu, letter => spelled[letter] ?? '?');
+
 /** What the environment says of the terminal: UTF-8 locale, colours wanted. */
 export const lookOf = (env: Readonly<Record<string, string | undefined>>, size: { readonly columns: number; readonly rows: number }): TerminalLook => ({
   ...size,

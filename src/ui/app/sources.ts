@@ -1,5 +1,6 @@
 import type { PlannedStep } from '../../core/plan.ts';
 import type { RunSummary } from '../../core/run-folder.ts';
+import type { ReportRow } from '../../formats/report.ts';
 import type { ProjectFile } from '../../pipeline/project.ts';
 
 /** What screens show besides the watched run. A new source is a line here and one in `loaders`. */
@@ -7,6 +8,7 @@ export interface Sources {
   readonly project: ProjectView;
   readonly plan: PlanView;
   readonly runs: readonly RunSummary[];
+  readonly figures: readonly DeviceFigures[];
 }
 export type SourceName = keyof Sources;
 
@@ -14,6 +16,12 @@ export interface ProjectView {
   readonly folder: string;
   readonly file: string;
   readonly settings: ProjectFile;
+}
+/** What was measured on a device last. */
+export interface DeviceFigures {
+  readonly device: string;
+  readonly at: string | undefined;
+  readonly rows: readonly ReportRow[];
 }
 export interface PlanView {
   readonly steps: readonly PlannedStep[];
@@ -40,5 +48,6 @@ export interface SourceRow<T> {
 export const loaders: { readonly [N in SourceName]: SourceRow<Sources[N]> } = {
   project: { load: async context => (await import('./sources/project.ts')).loadProject(context) },
   plan: { load: async context => (await import('./sources/plan.ts')).loadPlan(context) },
+  figures: { load: async context => (await import('./sources/figures.ts')).loadFigures(context) },
   runs: { load: async context => (await import('./sources/runs.ts')).loadRuns(context) },
 };

@@ -1,3 +1,4 @@
+import type { LogLevel } from '../../core/events.ts';
 import type { Failure, RunState } from '../../core/run-state.ts';
 import type { Dialog } from './dialog.ts';
 import type { SourceName, Sources } from './sources.ts';
@@ -28,7 +29,7 @@ export interface Loaded<T> {
 export interface RunLine {
   readonly time: string;
   readonly step: string;
-  readonly level: 'info' | 'note' | 'warning' | 'error' | 'command' | 'event';
+  readonly level: LogLevel | 'event';
   readonly text: string;
 }
 
@@ -86,7 +87,12 @@ export interface UiState {
 }
 
 export const placeOf = (state: UiState, screen: ScreenName = state.screen): Place => state.places[screen] ?? firstPlace;
-/** The cursor of a pane of the screen shown. */
-export const cursorOf = (state: UiState, pane: number, screen: ScreenName = state.screen): number => placeOf(state, screen).cursors[pane] ?? 0;
+/** A cursor that stays at the end of its list, however it grows. Lists take any cursor beyond their end as their last row. */
+export const atEnd = Number.MAX_SAFE_INTEGER;
+/** The cursor of a pane; it may stand beyond the end of its list (`atEnd`): see `chosen`. A log starts at its end. */
+export const cursorOf = (state: UiState, pane: number, screen: ScreenName = state.screen): number => placeOf(state, screen).cursors[pane] ?? (screen === 'log' ? atEnd : 0);
+/** The item under a pane's cursor. */
+export const chosen = <T>(items: readonly T[], state: UiState, pane: number, screen: ScreenName = state.screen): T | undefined =>
+  items[Math.min(cursorOf(state, pane, screen), items.length - 1)];
 /** Whether a run is under way that this UI looks at. */
 export const isLive = ({ watched }: UiState): boolean => watched?.live === true && watched.state.result === undefined;

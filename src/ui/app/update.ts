@@ -1,9 +1,11 @@
+import { resolve } from 'node:path';
 import { unreachable } from '../../core/errors.ts';
 import type { Action, Effect } from './action.ts';
 import { pressed, typed } from './press.ts';
+import { leaving } from './questions.ts';
 import { screenNamed, screens } from './screens.ts';
 import { loaders, type SourceName } from './sources.ts';
-import { cursorOf, isLive, type Loaded, placeOf, type UiState } from './state.ts';
+import { atEnd, cursorOf, isLive, type Loaded, placeOf, type UiState } from './state.ts';
 import { emptyWatched, extendWatched } from './watched.ts';
 
 /** The state after an action, and what is to be done outside for it. */
@@ -59,7 +61,7 @@ function changed(state: UiState, action: Action): Updated {
     case 'tick':
       return only({ ...state, nowMs: action.nowMs });
     case 'open-project':
-      return only({ ...closed(state), project: action.folder, sources: {}, screen: 'home', trail: [] });
+      return only({ ...closed(state), project: resolve(state.cwd, action.folder), sources: {}, screen: 'home', trail: [] });
     case 'refresh':
       return only(saying({ ...state, sources: allStale(state.sources, true) }, 'Looking again.'));
     default:
@@ -97,7 +99,7 @@ function outside(state: UiState, action: Exclude<Action, { type: PlainType }>): 
         effects: [...(state.watched && isLive(state) ? [{ do: 'ask-run', folder: state.watched.folder, ask: 'detach' } as const] : []), { do: 'exit' }],
       };
     case 'quit':
-      return isLive(state) ? only({ ...state, dialog: leaving(state) }) : { state, effects: [{ do: 'exit' }] };
+      return isLive(state) ? only({ ...state, dialog: leaving(state.watched?.id ?? '') }) : { state, effects: [{ do: 'exit' }] };
     case 'command':
       return {
         state: saying(closed(state), `$ edgeforge ${action.words.join(' ')}`),
@@ -115,8 +117,12 @@ function outside(state: UiState, action: Exclude<Action, { type: PlainType }>): 
       return { state: closed(state), effects: [{ do: 'remember-tour' }] };
     case 'loading':
       return only(withSource(state, action.source, { ...state.sources[action.source], loading: true, stale: false }));
-    case 'loaded':
-      return only(withSource(state, action.source, { value: action.value, loading: false, stale: state.sources[action.source]?.stale === true, atMs: action.atMs }));
+    case 'loaded': {
+      const loaded = withSource(state, action.source, { value: action.value, loading: false, stale: state.sources[action.source]?.stale === true, atMs: action.atMs });
+      const [newest] = action.source === 'runs' ? action.value : [];
+      // The newest run is looked at from its first event on: a UI that was killed shows all that happened meanwhile.
+      return newest && !state.watched ? outside(loaded, { type: 'watch', id: newest.id, folder: newest.folder }) : only(loaded);
+    }
     case 'load-failed': {
       const before = state.sources[action.source];
       return only(withSource(state, action.source, { ...before, failure: action.failure, loading: false, stale: false }));
@@ -151,10 +157,11 @@ function moved(state: UiState, by: number | 'first' | 'last' | 'page-up' | 'page
   const { pane, cursors } = placeOf(state);
   const length = screenNamed(state.screen).panes?.[pane]?.length(state) ?? 0;
   const page = Math.max(1, state.terminal.rows - 8);
-  const at = cursorOf(state, pane);
-  const wanted = by === 'first' ? 0 : by === 'last' ? length - 1 : at + (by === 'page-up' ? -page : by === 'page-down' ? page : by);
+  const at = Math.min(cursorOf(state, pane), Math.max(0, length - 1));
+  const wanted = by === 'first' ? 0 : by === 'last' ? length : at + (by === 'page-up' ? -page : by === 'page-down' ? page : by);
   const next = Array.from({ length: Math.max(cursors.length, pane + 1) }, (_, index) => cursors[index] ?? 0);
-  next[pane] = Math.max(0, Math.min(length - 1, wanted));
+  // At the end of a list that grows the cursor stays at its end.
+  next[pane] = wanted >= length - 1 ? atEnd : Math.max(0, wanted);
   return { ...state, places: { ...state.places, [state.screen]: { ...placeOf(state), cursors: next } } };
 }
 
@@ -164,21 +171,6 @@ function grown(state: UiState, { folder, events }: Extract<Action, { type: 'even
   const ended = watched.state.result !== undefined && state.watched.state.result === undefined;
   // A replayed run has changed nothing now, but whether it is one is only known from its events' time.
   return { ...state, watched, ...(ended ? { sources: allStale(state.sources) } : {}) };
-}
-
-function leaving({ watched }: UiState): NonNullable<UiState['dialog']> {
-  return {
-    kind: 'ask',
-    title: `Run ${watched?.id ?? ''} is under way. It does not need this screen.`,
-    lost: [],
-    cli: `edgeforge watch ${watched?.id ?? ''}`,
-    cursor: 0,
-    choices: [
-      { key: 'd', label: 'detach: leave, the run goes on (come back with: edgeforge)', does: { type: 'detach' } },
-      { key: 's', label: 'stop the run: finished steps and checkpoints are kept', does: { type: 'stop-run' } },
-      { key: 'esc', label: 'stay' },
-    ],
-  };
 }
 
 const withSource = (state: UiState, source: SourceName, loaded: Loaded<unknown>): UiState => ({ ...state, sources: { ...state.sources, [source]: loaded } });

@@ -19,7 +19,8 @@ interface ListProps<T> {
 }
 
 /** A list of which only what fits is drawn; the cursor's row has a mark, and a last line says how much there is. */
-export function List<T>({ items, cursor, rows, glyphs, active = true, draw }: ListProps<T>) {
+export function List<T>({ items, cursor: wanted, rows, glyphs, active = true, draw }: ListProps<T>) {
+  const cursor = Math.min(wanted, items.length - 1);
   const fits = items.length <= rows;
   const { from, to } = windowOf(items.length, cursor, fits ? rows : Math.max(1, rows - 1));
   return (
