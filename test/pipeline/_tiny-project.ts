@@ -35,6 +35,22 @@ devices:
 `;
 const withoutDevices = tinyYaml.slice(0, tinyYaml.indexOf('devices:'));
 
+/** Makes a project from the scenes template tiny: its project file, its calibration, its specs. */
+export function shrink(folder: string, { yaml, epochs = 1 }: { readonly yaml: string; readonly epochs?: number }): void {
+  writeFileSync(join(folder, 'edgeforge.yaml'), yaml);
+  writeFileSync(join(folder, 'calibration.yaml'), 'algorithm: minmax\nimages: 6\nselection: stratified\nseed: 1\n');
+  for (const name of ['train', 'retrain']) {
+    const file = join(folder, 'specs', `${name}.txt`);
+    const text = readFileSync(file, 'utf8')
+      .replace('output_image_width: 320', 'output_image_width: 96')
+      .replace('output_image_height: 192', 'output_image_height: 64')
+      .replace(/num_epochs: \d+/, `num_epochs: ${name === 'train' ? epochs : 1}`)
+      .replace(/validation_period_during_training: \d+/, 'validation_period_during_training: 1')
+      .replace(/first_validation_epoch: \d+/, 'first_validation_epoch: 1');
+    writeFileSync(file, text);
+  }
+}
+
 /** What one run did. */
 export interface Ran {
   readonly exitCode: number;
@@ -56,18 +72,7 @@ export class TinyProject implements AsyncDisposable {
 
   constructor({ devices = true, epochs = 1 }: { readonly devices?: boolean; readonly epochs?: number } = {}) {
     cpSync(template, this.folder, { recursive: true });
-    this.write('edgeforge.yaml', devices ? tinyYaml : withoutDevices);
-    this.write('calibration.yaml', 'algorithm: minmax\nimages: 6\nselection: stratified\nseed: 1\n');
-    for (const name of ['train', 'retrain']) {
-      this.edit(`specs/${name}.txt`, text =>
-        text
-          .replace('output_image_width: 320', 'output_image_width: 96')
-          .replace('output_image_height: 192', 'output_image_height: 64')
-          .replace(/num_epochs: \d+/, `num_epochs: ${name === 'train' ? epochs : 1}`)
-          .replace(/validation_period_during_training: \d+/, 'validation_period_during_training: 1')
-          .replace(/first_validation_epoch: \d+/, 'first_validation_epoch: 1'),
-      );
-    }
+    shrink(this.folder, { yaml: devices ? tinyYaml : withoutDevices, epochs });
   }
 
   get store(): Store {

@@ -1,5 +1,6 @@
 import type { RunEvent } from '../../core/events.ts';
 import type { Failure } from '../../core/run-state.ts';
+import type { TelemetrySample } from '../../deploy/telemetry-sample.ts';
 import type { Dialog } from './dialog.ts';
 import type { SourceName, Sources } from './sources.ts';
 import type { LocalCommand, ScreenName, TerminalLook } from './state.ts';
@@ -10,13 +11,15 @@ export interface RunWish {
   readonly steps: readonly string[];
   /** Only these devices; absent means all. */
   readonly devices?: readonly string[];
+  /** A finished network instead of the project's own. */
+  readonly model?: { readonly file: string };
 }
 
 /** What a person can do, from a key, the palette or a dialog. */
 export type UserAction =
   | { readonly type: 'go'; readonly screen: ScreenName }
-  /** Backs out of one level: dialog, filter, screen. */
-  | { readonly type: 'back' }
+  /** Backs out of one level: dialog, filter, screen; with `leave`, out of the program at last. */
+  | { readonly type: 'back'; readonly leave?: boolean }
   | { readonly type: 'move'; readonly by: number | 'first' | 'last' | 'page-up' | 'page-down' }
   | { readonly type: 'pane'; readonly by: 1 | -1 }
   | { readonly type: 'neighbour'; readonly by: 1 | -1 }
@@ -37,6 +40,10 @@ export type UserAction =
   | { readonly type: 'set-project'; readonly path: readonly string[]; readonly value: string | number | boolean | undefined }
   /** Opens a file of the project in $EDITOR and checks it with `edgeforge` words on return. */
   | { readonly type: 'edit'; readonly file: string; readonly check?: readonly string[] }
+  /** Gives the terminal to a command of edgeforge's own that asks questions, until it ends. */
+  | { readonly type: 'terminal'; readonly words: readonly string[] }
+  /** Hears the telemetry of a device, or of none. */
+  | { readonly type: 'listen'; readonly device?: string }
   | { readonly type: 'open-project'; readonly folder: string }
   /** Puts text on the terminal's clipboard (OSC 52). */
   | { readonly type: 'copy'; readonly text: string }
@@ -57,6 +64,8 @@ export type OutsideAction =
   | { readonly type: 'loading'; readonly source: SourceName }
   | { readonly [N in SourceName]: { readonly type: 'loaded'; readonly source: N; readonly value: Sources[N]; readonly atMs: number } }[SourceName]
   | { readonly type: 'load-failed'; readonly source: SourceName; readonly failure: Failure }
+  | { readonly type: 'telemetry'; readonly device: string; readonly sample: TelemetrySample }
+  | { readonly type: 'telemetry-lost'; readonly device: string; readonly failure: Failure }
   | { readonly type: 'command-noted'; readonly command: LocalCommand };
 
 export type Action = UserAction | OutsideAction;
@@ -70,6 +79,8 @@ export type Effect =
   | { readonly do: 'command'; readonly words: readonly string[]; readonly quiet: boolean; readonly done: Action | undefined }
   | { readonly do: 'set-project'; readonly path: readonly string[]; readonly value: string | number | boolean | undefined }
   | { readonly do: 'edit'; readonly file: string; readonly check: readonly string[] | undefined }
+  | { readonly do: 'terminal'; readonly words: readonly string[] }
+  | { readonly do: 'listen'; readonly device: string | undefined }
   | { readonly do: 'copy'; readonly text: string }
   | { readonly do: 'remember-tour' }
   | { readonly do: 'exit' };

@@ -16,7 +16,7 @@ export type Dialog =
   | { readonly kind: 'tour'; readonly page: number }
   /** A question. Whatever is destroyed is named in `lost`; `cli` is the command that does the same. */
   | { readonly kind: 'ask'; readonly title: string; readonly lost: readonly string[]; readonly cli: string; readonly choices: readonly Choice[]; readonly cursor: number }
-  /** A line of text to give; it takes the place of every `{text}` in the words of `does`. */
+  /** A line of text to give; it takes the place of every `{text}` in the words of `does`, and its words that of `{words}`. */
   | { readonly kind: 'prompt'; readonly title: string; readonly hint: string; readonly text: string; readonly does: Action }
   /** One of a list. */
   | { readonly kind: 'pick'; readonly title: string; readonly choices: readonly Choice[]; readonly cursor: number }

@@ -1,4 +1,4 @@
-import type { TerminalLook } from './state.ts';
+import type { Look } from '../look.ts';
 
 const unicode = {
   waiting: '·',
@@ -42,7 +42,7 @@ const ascii: Glyphs = {
 };
 
 /** The marks that this terminal can show. */
-export const glyphsOf = ({ unicode: able }: Pick<TerminalLook, 'unicode'>): Glyphs => (able ? unicode : ascii);
+export const glyphsOf = ({ unicode: able }: Pick<Look, 'unicode'>): Glyphs => (able ? unicode : ascii);
 
 const spelled: Readonly<Record<string, string>> = {
   '…': '~',
@@ -66,10 +66,3 @@ const spelled: Readonly<Record<string, string>> = {
 };
 /** Text for a terminal without Unicode: what has a spelling in ASCII is spelled, the rest is a question mark. */
 export const toAscii = (text: string): string => text.replace(/[\u0080-\u{10ffff}]/gu, letter => spelled[letter] ?? '?');
-
-/** What the environment says of the terminal: UTF-8 locale, colours wanted. */
-export const lookOf = (env: Readonly<Record<string, string | undefined>>, size: { readonly columns: number; readonly rows: number }): TerminalLook => ({
-  ...size,
-  unicode: /utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '') && env.TERM !== 'linux',
-  colour: !env.NO_COLOR && env.TERM !== 'dumb',
-});

@@ -13,6 +13,7 @@ interface InkKey {
   readonly tab: boolean;
   readonly shift: boolean;
   readonly ctrl: boolean;
+  readonly meta: boolean;
   readonly backspace: boolean;
   readonly delete: boolean;
 }
@@ -39,7 +40,9 @@ export function keyNames(input: string, key: InkKey): readonly string[] {
   if (key.tab) return [key.shift ? 'shift-tab' : 'tab'];
   if (key.ctrl) return input === '' ? [] : [`ctrl-${input}`];
   // Keys that were typed while we were busy come together; line ends among them are the enter key.
-  return [...input].map(letter => (letter === '\r' || letter === '\n' ? 'enter' : letter === '\t' ? 'tab' : letter));
+  const letters = [...input].map(letter => (letter === '\r' || letter === '\n' ? 'enter' : letter === '\t' ? 'tab' : letter));
+  // A terminal cannot tell Alt-x from esc and x in quick succession; the second is what we have keys for.
+  return key.meta ? ['esc', ...letters] : letters;
 }
 
 /** Whether a key is one letter that can be typed. */

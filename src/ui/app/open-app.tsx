@@ -1,8 +1,9 @@
 import { render, type useApp } from 'ink';
 import { projectFolderFrom } from '../../pipeline/project-folder.ts';
+import { lookOf } from '../look.ts';
 import type { Action } from './action.ts';
 import { firstState } from './first-state.ts';
-import { lookOf, toAscii } from './glyphs.ts';
+import { toAscii } from './glyphs.ts';
 import { performer, type Screenful } from './perform.ts';
 import { AppStore } from './store.ts';
 import { tourSeen } from './tour-memory.ts';
@@ -25,7 +26,7 @@ export async function openApp({ cwd }: { readonly cwd: string }): Promise<number
     write: text => void stdout.write(text),
   });
   using performing = performer(screenful);
-  const terminal = lookOf(process.env, sizeOf(stdout));
+  const terminal = { ...sizeOf(stdout), ...lookOf(process.env) };
   using store = new AppStore(firstState({ terminal, cwd, project: projectFolderFrom(cwd), nowMs: Date.now() }), performing.perform);
   const resized = () => store.dispatch({ type: 'resize', terminal: sizeOf(stdout) });
   stdout.on('resize', resized);

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { EdgeError } from '../../core/errors.ts';
 import { siblingModule } from '../../core/package-root.ts';
 
@@ -9,12 +10,26 @@ export interface Printed {
   readonly err: string;
 }
 
-/** Runs edgeforge with these words as a child process, without a terminal. It ends with `signal`, and with us. */
-export function ownCommand(words: readonly string[], { cwd, signal }: { readonly cwd: string; readonly signal?: AbortSignal }): Promise<Printed> {
+/** Our own program, and the environment that its children get: without what was set for React alone. */
+export function ownProgram(): { readonly main: string; readonly env: NodeJS.ProcessEnv } {
   const { NODE_ENV: _, ...env } = process.env;
-  const child = spawn(process.execPath, [siblingModule(import.meta.url, '../../main'), ...words], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], ...(signal ? { signal } : {}) });
+  return { main: siblingModule(import.meta.url, '../../main'), env };
+}
+
+interface OwnOptions {
+  readonly cwd: string;
+  readonly signal?: AbortSignal;
+  /** Hears what it prints line by line, as it comes. */
+  readonly onLine?: (line: string) => void;
+}
+
+/** Runs edgeforge with these words as a child process, without a terminal. It ends with `signal`, and with us. */
+export function ownCommand(words: readonly string[], { cwd, signal, onLine }: OwnOptions): Promise<Printed> {
+  const { main, env } = ownProgram();
+  const child = spawn(process.execPath, [main, ...words], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], ...(signal ? { signal } : {}) });
   const [out, err]: [Buffer[], Buffer[]] = [[], []];
-  child.stdout.on('data', (piece: Buffer) => out.push(piece));
+  if (onLine) createInterface({ input: child.stdout }).on('line', onLine);
+  else child.stdout.on('data', (piece: Buffer) => out.push(piece));
   child.stderr.on('data', (piece: Buffer) => err.push(piece));
   const text = (pieces: readonly Buffer[]) => Buffer.concat(pieces).toString('utf8');
   return new Promise((done, failed) => {

@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { asEdgeError, unreachable } from '../../core/errors.ts';
 import { askRun } from '../../core/run-folder.ts';
+import type { TelemetrySample } from '../../deploy/telemetry-sample.ts';
 import type { Action, Effect } from './action.ts';
-import { ownCommand, ownJson } from './own-command.ts';
+import { ownCommand, ownJson, ownProgram } from './own-command.ts';
 import { feedRun } from './run-feed.ts';
 import { loaders, type SourceName } from './sources.ts';
 import type { UiState } from './state.ts';
@@ -28,6 +29,7 @@ export interface Screenful {
 export function performer(screenful: () => Screenful): { readonly perform: Performer } & Disposable {
   const ending = new AbortController();
   let feed: AbortController | undefined;
+  let ear: AbortController | undefined;
   const follow = (folder: string, { dispatch }: Stage) => {
     feed?.abort();
     feed = new AbortController();
@@ -58,6 +60,12 @@ export function performer(screenful: () => Screenful): { readonly perform: Perfo
         return void setProject(effect, stage).catch(tell);
       case 'edit':
         return void edit(effect, stage, screenful()).catch(tell);
+      case 'terminal':
+        return void inTerminal(effect.words, stage, screenful()).catch(tell);
+      case 'listen':
+        ear?.abort();
+        ear = new AbortController();
+        return effect.device === undefined ? undefined : void listen(effect.device, stage, ear.signal);
       case 'copy':
         return screenful().write(`\u001b]52;c;${Buffer.from(effect.text).toString('base64')}\u0007`);
       case 'remember-tour':
@@ -71,6 +79,7 @@ export function performer(screenful: () => Screenful): { readonly perform: Perfo
   const end = () => {
     ending.abort();
     feed?.abort();
+    ear?.abort();
   };
   return { perform, [Symbol.dispose]: end };
 }
@@ -92,8 +101,12 @@ async function startRun({ wish, cli }: Extract<Effect, { do: 'start-run' }>, { s
   const { project } = state();
   if (project === undefined) return;
   const { startProjectRun } = await import('../start-project-run.ts');
-  const { steps, devices } = wish;
-  const started = await startProjectRun({ folder: project, request: { project, steps: [...steps], ...(devices ? { devices: [...devices] } : {}) }, command: cli });
+  const { steps, devices, model } = wish;
+  const started = await startProjectRun({
+    folder: project,
+    request: { project, steps: [...steps], ...(devices ? { devices: [...devices] } : {}), ...(model ? { model } : {}) },
+    command: cli,
+  });
   dispatch({ type: 'run-begun', ...started });
 }
 
@@ -123,14 +136,50 @@ async function edit({ file, check }: Extract<Effect, { do: 'edit' }>, { state, d
   const editor = process.env.VISUAL || process.env.EDITOR || 'vi';
   // The variable may hold options, as git and others allow.
   const [program = 'vi', ...options] = editor.split(/\s+/);
-  await suspend(
-    () =>
-      new Promise<void>((done, failed) => {
-        const child = spawn(program, [...options, join(cwd, file)], { cwd, stdio: 'inherit' });
-        child.once('error', failed);
-        child.once('close', () => done());
-      }),
-  );
+  await suspend(() => onTerminal(program, [...options, join(cwd, file)], cwd));
   dispatch({ type: 'refresh' });
   if (check) dispatch({ type: 'command', words: check });
+}
+
+async function inTerminal(words: readonly string[], { state, dispatch }: Stage, { suspend }: Screenful): Promise<void> {
+  const cwd = state().project ?? state().cwd;
+  const { main, env } = ownProgram();
+  const at = new Date().toISOString();
+  // What it says stays until a key is pressed, as after a command in a shell.
+  const text = '"$@"; code=$?; printf "\\n[exit code %s; enter goes back] " $code; read -r _; exit $code';
+  await suspend(() => onTerminal('sh', ['-c', text, 'sh', process.execPath, main, ...words], cwd, env));
+  dispatch({ type: 'command-noted', command: { words, at } });
+  dispatch({ type: 'refresh' });
+}
+
+/** Another program on our terminal, to its end. */
+const onTerminal = (program: string, words: readonly string[], cwd: string, env = process.env): Promise<void> =>
+  new Promise((done, failed) => {
+    const child = spawn(program, words, { cwd, env, stdio: 'inherit' });
+    child.once('error', failed);
+    child.once('close', () => done());
+  });
+
+async function listen(device: string, { state, dispatch }: Stage, signal: AbortSignal): Promise<void> {
+  const { telemetrySchema } = await import('../../deploy/telemetry-sample.ts');
+  const lost = (message: string) =>
+    signal.aborted ? undefined : dispatch({ type: 'telemetry-lost', device, failure: { code: 'connection-lost', message, hint: `edgeforge device watch ${device}` } });
+  const onLine = (line: string) => {
+    const parsed = telemetrySchema.safeParse(jsonOf(line));
+    if (!signal.aborted && parsed.success) dispatch({ type: 'telemetry', device, sample: parsed.data as TelemetrySample });
+  };
+  try {
+    const { err } = await ownCommand(['device', 'watch', device, '--json'], { cwd: state().project ?? state().cwd, signal, onLine });
+    lost(err.trim() || `${device} says no more.`);
+  } catch (error) {
+    lost(asEdgeError(error).message);
+  }
+}
+
+function jsonOf(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }

@@ -4,7 +4,7 @@ import { isTyped } from './keys.ts';
 import { everywhere, paletteEntries } from './palette.ts';
 import type { KeyBinding } from './screen.ts';
 import { screenNamed } from './screens.ts';
-import { placeOf, type ScreenName, type UiState } from './state.ts';
+import type { ScreenName, UiState } from './state.ts';
 
 /** What a key press comes to: an action, on the state as it is or on another one first. */
 export interface Press {
@@ -33,14 +33,13 @@ const moves: Readonly<Record<string, Action>> = {
   'shift-tab': { type: 'pane', by: -1 },
   ':': { type: 'open', dialog: { kind: 'palette', text: '', cursor: 0 } },
   esc: { type: 'back' },
-  q: { type: 'back' },
+  q: { type: 'back', leave: true },
 };
 const arrows: Readonly<Record<string, string>> = { h: 'left', j: 'down', k: 'up', l: 'right' };
 
 /** What a key means now: the dialog's meaning first, then the screen's, then what it means everywhere. */
 export function pressed(state: UiState, key: string): Press | undefined {
   if (state.dialog) return inDialog(state, state.dialog, key);
-  if (key === '/') return { action: { type: 'open', dialog: { kind: 'filter', text: placeOf(state).filter } } };
   const name = arrows[key] ?? key;
   const own = screenNamed(state.screen).keys.find(binding => binding.key === name);
   if (own) return { action: performed(state, own) };
@@ -112,6 +111,11 @@ function chosenFrom(state: UiState, { screen, binding }: { readonly screen: Scre
   return { state: there, action: performed(there, binding) };
 }
 
-/** The action with `{text}` in its words replaced. */
-const filled = (action: Action, text: string): Action =>
-  JSON.parse(JSON.stringify(action), (_key, value: unknown) => (typeof value === 'string' ? value.replaceAll('{text}', text) : value)) as Action;
+/** The action with `{text}` in its words replaced, and `{words}` by the text's words. */
+function filled(action: Action, text: string): Action {
+  const words = text.split(/\s+/);
+  return JSON.parse(JSON.stringify(action), (_key, value: unknown) => {
+    if (typeof value === 'string') return value.replaceAll('{text}', text);
+    return Array.isArray(value) ? value.flatMap(item => (item === '{words}' ? words : [item as unknown])) : value;
+  }) as Action;
+}

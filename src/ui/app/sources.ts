@@ -1,5 +1,7 @@
 import type { PlannedStep } from '../../core/plan.ts';
 import type { RunSummary } from '../../core/run-folder.ts';
+import type { Failure } from '../../core/run-state.ts';
+import type { DoctorRow } from '../../deploy/doctor.ts';
 import type { ReportRow } from '../../formats/report.ts';
 import type { ProjectFile } from '../../pipeline/project.ts';
 
@@ -9,6 +11,7 @@ export interface Sources {
   readonly plan: PlanView;
   readonly runs: readonly RunSummary[];
   readonly figures: readonly DeviceFigures[];
+  readonly doctor: readonly KnownDevice[];
 }
 export type SourceName = keyof Sources;
 
@@ -22,6 +25,13 @@ export interface DeviceFigures {
   readonly device: string;
   readonly at: string | undefined;
   readonly rows: readonly ReportRow[];
+}
+/** A device of the project or of the user's list, and what the doctor says of it; `failure` where it does not answer. */
+export interface KnownDevice {
+  readonly name: string;
+  readonly way: string;
+  readonly rows: readonly DoctorRow[];
+  readonly failure?: Failure;
 }
 export interface PlanView {
   readonly steps: readonly PlannedStep[];
@@ -49,5 +59,6 @@ export const loaders: { readonly [N in SourceName]: SourceRow<Sources[N]> } = {
   project: { load: async context => (await import('./sources/project.ts')).loadProject(context) },
   plan: { load: async context => (await import('./sources/plan.ts')).loadPlan(context) },
   figures: { load: async context => (await import('./sources/figures.ts')).loadFigures(context) },
+  doctor: { load: async context => (await import('./sources/doctor.ts')).loadDoctor(context), steady: true },
   runs: { load: async context => (await import('./sources/runs.ts')).loadRuns(context) },
 };

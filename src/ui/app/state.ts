@@ -1,17 +1,17 @@
 import type { LogLevel } from '../../core/events.ts';
 import type { Failure, RunState } from '../../core/run-state.ts';
+import type { TelemetrySample } from '../../deploy/telemetry-sample.ts';
+import type { Look } from '../look.ts';
 import type { Dialog } from './dialog.ts';
 import type { SourceName, Sources } from './sources.ts';
 
 export const screenNames = ['home', 'data', 'train', 'prune', 'export', 'devices', 'deploy', 'benchmark', 'runs', 'log'] as const;
 export type ScreenName = (typeof screenNames)[number];
 
-/** What the terminal can show. `unicode` false: ASCII marks and curves; `colour` false: NO_COLOR or a dumb terminal. */
-export interface TerminalLook {
+/** What the terminal can show, and its size. */
+export interface TerminalLook extends Look {
   readonly columns: number;
   readonly rows: number;
-  readonly unicode: boolean;
-  readonly colour: boolean;
 }
 
 /** Something from outside as it stands: its last value stays while it loads anew, and beside a failure. */
@@ -84,6 +84,8 @@ export interface UiState {
   readonly sources: { readonly [N in SourceName]?: Loaded<Sources[N]> };
   readonly watched?: Watched;
   readonly commands: readonly LocalCommand[];
+  /** What a device says of itself now, newest last. */
+  readonly telemetry?: { readonly device: string; readonly samples: readonly TelemetrySample[]; readonly failure?: Failure };
 }
 
 export const placeOf = (state: UiState, screen: ScreenName = state.screen): Place => state.places[screen] ?? firstPlace;

@@ -18,9 +18,11 @@ const saying = (state: UiState, text: string, tone: 'info' | 'good' | 'bad' = 'i
 
 /** What every action means: the one place. Pure. */
 export function update(state: UiState, action: Action): Updated {
-  const { state: after, effects } = changed(state, action);
-  const { state: asked, effects: loads } = withNeeds(after);
-  return { state: asked, effects: [...effects, ...loads] };
+  const first = changed(state, action);
+  // Nobody looks at telemetry from another screen: the device is left in peace.
+  const after = first.state.telemetry && first.state.screen !== 'devices' ? outside(first.state, { type: 'listen' }) : only(first.state);
+  const { state: asked, effects: loads } = withNeeds(after.state);
+  return { state: asked, effects: [...first.effects, ...after.effects, ...loads] };
 }
 
 function changed(state: UiState, action: Action): Updated {
@@ -34,7 +36,7 @@ function changed(state: UiState, action: Action): Updated {
     case 'go':
       return only(gone(state, action.screen));
     case 'back':
-      return back(state);
+      return back(state, action.leave === true);
     case 'move':
       return only(moved(state, action.by));
     case 'pane': {
@@ -111,6 +113,18 @@ function outside(state: UiState, action: Exclude<Action, { type: PlainType }>): 
       return { state: closed(state), effects: [{ do: 'set-project', path: action.path, value: action.value }] };
     case 'edit':
       return { state: closed(state), effects: [{ do: 'edit', file: action.file, check: action.check }] };
+    case 'terminal':
+      return { state: closed(state), effects: [{ do: 'terminal', words: action.words }] };
+    case 'listen': {
+      const { telemetry: _, ...rest } = state;
+      const { device } = action;
+      return { state: device === undefined ? rest : { ...rest, telemetry: { device, samples: [] } }, effects: [{ do: 'listen', device }] };
+    }
+    case 'telemetry':
+      if (state.telemetry?.device !== action.device) return only(state);
+      return only({ ...state, telemetry: { device: action.device, samples: [...state.telemetry.samples, action.sample].slice(-240) } });
+    case 'telemetry-lost':
+      return only(state.telemetry?.device === action.device ? { ...state, telemetry: { ...state.telemetry, failure: action.failure } } : state);
     case 'copy':
       return { state: saying(state, `Copied: ${action.text}`, 'good'), effects: [{ do: 'copy', text: action.text }] };
     case 'tour-seen':
@@ -142,15 +156,15 @@ function closed({ dialog: _, ...state }: UiState): UiState {
   return state;
 }
 
-/** One level out: a dialog, the filter, the screen before; from the first screen it asks to leave. */
-function back(state: UiState): Updated {
+/** One level out: a dialog, the filter, the screen before; at the first screen it may leave. */
+function back(state: UiState, leave: boolean): Updated {
   if (state.dialog) return state.dialog.kind === 'tour' ? outside(state, { type: 'tour-seen' }) : only(closed(state));
   const place = placeOf(state);
   if (place.filter !== '') return only({ ...state, places: { ...state.places, [state.screen]: { ...place, filter: '' } } });
   const [screen, ...trail] = state.trail;
   if (screen !== undefined) return only({ ...gone(state, screen), trail });
   if (state.screen !== 'home') return only({ ...gone(state, 'home'), trail: [] });
-  return outside(state, { type: 'quit' });
+  return leave ? outside(state, { type: 'quit' }) : only(saying(state, 'q or Ctrl-C leaves; runs go on.'));
 }
 
 function moved(state: UiState, by: number | 'first' | 'last' | 'page-up' | 'page-down'): UiState {

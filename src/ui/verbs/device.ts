@@ -6,11 +6,13 @@ import { openTransport } from '../../deploy/open-device.ts';
 import { addDevice, cleanDevice, type DeviceDefinition, deviceNamed, listDevices, removeDevice, showAddress } from '../../deploy/registry.ts';
 import { ensureServed, stopServed } from '../../deploy/serve.ts';
 import { targets } from '../../deploy/targets.ts';
+import type { TelemetrySample } from '../../deploy/telemetry-sample.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import { DevicePool } from '../../pipeline/device-pool.ts';
 import { nearestProject, type Project } from '../../pipeline/project.ts';
 import type { Cli } from '../cli.ts';
 import { bytesText, type Output, table } from '../output.ts';
+import { telemetryText } from '../telemetry-text.ts';
 
 interface Common {
   readonly project?: string;
@@ -26,6 +28,9 @@ export function addDeviceVerbs(program: Command, cli: Cli): void {
   const device = program.command('device').description('boards: add, list, remove, clean, serve, stop');
   addAddVerb(device, cli);
   addEmbeddedVerbs(device, cli);
+  verb(device, 'watch <name>', 'its load, memory, temperatures and power, live; Ctrl-C ends it').action(
+    cli.does(async (name: string, options: Common) => watchTelemetry(output, name, options)),
+  );
   verb(device, 'list', 'devices of the project and of your list').action(cli.does(async (options: Common) => list(output, options)));
   verb(device, 'remove <name>', 'forget a device and its pinned key').action(
     cli.does(async (name: string) => {
@@ -136,6 +141,17 @@ function list(output: Output, options: Common): number {
     output.out(
       rows.length === 0 ? 'No devices yet. Add one: edgeforge device add NAME user@host' : table(rows.map(row => [row.name, row.from, row.way, row.target, row.fingerprint])),
     );
+  return 0;
+}
+
+async function watchTelemetry(output: Output, name: string, options: Common): Promise<number> {
+  const { definition, folder } = resolve(name, options);
+  const ending = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
+  await using pool = new DevicePool({ folder, file: '', settings: { devices: { [name]: definition } } });
+  const { watchDevice } = await import('../../deploy/telemetry.ts');
+  const onSample = (sample: TelemetrySample) => output.out(options.json ? JSON.stringify(sample) : telemetryText(sample));
+  await watchDevice(await pool.open(name), { signal: ending.signal, onSample }).catch((error: unknown) => (ending.signal.aborted ? undefined : Promise.reject(error)));
   return 0;
 }
 

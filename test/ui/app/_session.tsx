@@ -16,7 +16,7 @@ export class Session {
   readonly effects: Effect[] = [];
 
   constructor({ columns = 80, rows = 24, unicode = true, project = '/work/cars' as string | undefined } = {}) {
-    this.state = firstState({ terminal: { columns, rows, unicode, colour: false }, cwd: '/work', nowMs: start, project });
+    this.state = firstState({ terminal: { columns, rows, unicode, colour: 'none', graphics: 'none' }, cwd: '/work', nowMs: start, project });
   }
   do(...actions: readonly Action[]): this {
     for (const action of actions) {

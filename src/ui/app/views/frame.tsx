@@ -6,6 +6,7 @@ import { glyphsOf } from '../glyphs.ts';
 import { screenNamed, screens } from '../screens.ts';
 import { isLive, placeOf, type UiState } from '../state.ts';
 import { DialogView } from './dialogs.tsx';
+import { paint } from './paint.ts';
 
 /** The whole picture: tabs, the run's line, the screen (or the dialog over it), what was said, the keys. */
 export function Frame({ state }: { readonly state: UiState }) {
@@ -33,7 +34,7 @@ function Tabs({ state }: { readonly state: UiState }) {
     <Text wrap="truncate">
       {screens.map(({ name, key, title }) =>
         name === state.screen ? (
-          <Text key={name} bold inverse={state.terminal.colour}>
+          <Text key={name} bold inverse={state.terminal.colour !== 'none'}>
             [{key} {title}]
           </Text>
         ) : (
@@ -65,7 +66,7 @@ function Heading({ state }: { readonly state: UiState }) {
         {' '}
         {glyphs.dot} {watched.id.slice(0, 15)} {glyphs.dot}{' '}
       </Text>
-      <Text {...(state.terminal.colour ? { color: watched.lost || result?.ok === false ? 'red' : result ? 'green' : 'cyan' } : {})}>{how}</Text>
+      <Text {...paint(state.terminal, watched.lost || result?.ok === false ? 'bad' : result ? 'good' : 'busy')}>{how}</Text>
       <Text dimColor>
         {' '}
         {glyphs.dot} {ended}/{total} steps{took} {glyphs.dot} {watched.state.command ?? ''}
@@ -79,7 +80,7 @@ function Said({ state }: { readonly state: UiState }) {
   const { filter } = placeOf(state);
   if (message)
     return (
-      <Text wrap="truncate" {...(state.terminal.colour && message.tone !== 'info' ? { color: message.tone === 'good' ? 'green' : 'red' } : {})}>
+      <Text wrap="truncate" {...paint(state.terminal, message.tone === 'info' ? undefined : message.tone)}>
         {message.text}
       </Text>
     );

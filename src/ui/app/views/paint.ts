@@ -1,10 +1,10 @@
-import type { TerminalLook } from '../state.ts';
+import type { Look } from '../../look.ts';
 
 const colours = { good: 'green', bad: 'red', busy: 'cyan', odd: 'yellow' } as const;
 export type Tone = keyof typeof colours;
 
 /** A tone as Ink's properties; nothing where the terminal shows no colours. It only repeats what a mark or a word says. */
-export const paint = ({ colour }: Pick<TerminalLook, 'colour'>, tone: Tone | undefined): { readonly color?: string } => (colour && tone ? { color: colours[tone] } : {});
+export const paint = ({ colour }: Pick<Look, 'colour'>, tone: Tone | undefined): { readonly color?: string } => (colour !== 'none' && tone ? { color: colours[tone] } : {});
 
 /** The tone of a step's or a run's state. */
 export function toneOf(status: string): Tone | undefined {
