@@ -71,7 +71,7 @@ function changed(state: UiState, action: Action): Updated {
   }
 }
 
-/** Actions that touch the world: runs, commands, files. */
+/** What a person wants done in the world: runs, commands, files. */
 function outside(state: UiState, action: Exclude<Action, { type: PlainType }>): Updated {
   switch (action.type) {
     case 'run':
@@ -83,15 +83,6 @@ function outside(state: UiState, action: Exclude<Action, { type: PlainType }>): 
         state: { ...(action.show ? gone(state, action.show) : state), watched: emptyWatched(action.id, action.folder) },
         effects: [{ do: 'follow', folder: action.folder }],
       };
-    case 'run-begun': {
-      const sources = state.sources.runs ? { ...state.sources, runs: { ...state.sources.runs, stale: true } } : state.sources;
-      return { state: { ...state, sources, watched: emptyWatched(action.id, action.folder) }, effects: [{ do: 'follow', folder: action.folder }] };
-    }
-    case 'events':
-      return only(grown(state, action));
-    case 'run-lost':
-      if (state.watched?.folder !== action.folder) return only(state);
-      return only(saying({ ...state, watched: { ...state.watched, live: false, lost: action.failure }, sources: allStale(state.sources) }, action.failure.message, 'bad'));
     case 'stop-run':
       if (!state.watched || !isLive(state)) return only(saying(closed(state), 'No run is under way.'));
       return { state: saying(closed(state), 'Stopping: finished work is kept.'), effects: [{ do: 'ask-run', folder: state.watched.folder, ask: 'cancel' }] };
@@ -107,8 +98,6 @@ function outside(state: UiState, action: Exclude<Action, { type: PlainType }>): 
         state: saying(closed(state), `$ edgeforge ${action.words.join(' ')}`),
         effects: [{ do: 'command', words: action.words, quiet: action.quiet === true, done: action.done }],
       };
-    case 'command-noted':
-      return only({ ...state, commands: [...state.commands, action.command].slice(-500) });
     case 'set-project':
       return { state: closed(state), effects: [{ do: 'set-project', path: action.path, value: action.value }] };
     case 'edit':
@@ -120,15 +109,33 @@ function outside(state: UiState, action: Exclude<Action, { type: PlainType }>): 
       const { device } = action;
       return { state: device === undefined ? rest : { ...rest, telemetry: { device, samples: [] } }, effects: [{ do: 'listen', device }] };
     }
+    case 'copy':
+      return { state: saying(state, `Copied: ${action.text}`, 'good'), effects: [{ do: 'copy', text: action.text }] };
+    case 'tour-seen':
+      return { state: closed(state), effects: [{ do: 'remember-tour' }] };
+    default:
+      return news(state, action);
+  }
+}
+/** What the world says: a run's events, answers of what was asked. */
+function news(state: UiState, action: Extract<Action, { type: NewsType }>): Updated {
+  switch (action.type) {
+    case 'run-begun': {
+      const sources = state.sources.runs ? { ...state.sources, runs: { ...state.sources.runs, stale: true } } : state.sources;
+      return { state: { ...state, sources, watched: emptyWatched(action.id, action.folder) }, effects: [{ do: 'follow', folder: action.folder }] };
+    }
+    case 'events':
+      return only(grown(state, action));
+    case 'run-lost':
+      if (state.watched?.folder !== action.folder) return only(state);
+      return only(saying({ ...state, watched: { ...state.watched, live: false, lost: action.failure }, sources: allStale(state.sources) }, action.failure.message, 'bad'));
     case 'telemetry':
       if (state.telemetry?.device !== action.device) return only(state);
       return only({ ...state, telemetry: { device: action.device, samples: [...state.telemetry.samples, action.sample].slice(-240) } });
     case 'telemetry-lost':
       return only(state.telemetry?.device === action.device ? { ...state, telemetry: { ...state.telemetry, failure: action.failure } } : state);
-    case 'copy':
-      return { state: saying(state, `Copied: ${action.text}`, 'good'), effects: [{ do: 'copy', text: action.text }] };
-    case 'tour-seen':
-      return { state: closed(state), effects: [{ do: 'remember-tour' }] };
+    case 'command-noted':
+      return only({ ...state, commands: [...state.commands, action.command].slice(-500) });
     case 'loading':
       return only(withSource(state, action.source, { ...state.sources[action.source], loading: true, stale: false }));
     case 'loaded': {
@@ -145,6 +152,8 @@ function outside(state: UiState, action: Exclude<Action, { type: PlainType }>): 
       return unreachable(action);
   }
 }
+type NewsType = 'run-begun' | 'events' | 'run-lost' | 'telemetry' | 'telemetry-lost' | 'command-noted' | 'loading' | 'loaded' | 'load-failed';
+
 type PlainType = 'key' | 'typed' | 'go' | 'back' | 'move' | 'pane' | 'neighbour' | 'open' | 'close' | 'filter' | 'choose' | 'say' | 'resize' | 'tick' | 'open-project' | 'refresh';
 
 function gone(state: UiState, screen: UiState['screen']): UiState {

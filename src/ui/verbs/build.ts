@@ -67,25 +67,30 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
   verb('runs', 'list the runs of this project; --schema prints the JSON Schema of the events that --json prints')
     .option('--schema', 'print the events’ JSON Schema')
     .option('--diff <run...>', 'what two runs did differently: --diff OLD NEW')
-    .action(
-      cli.does(async (options: BuildOptions & { readonly schema?: boolean; readonly diff?: readonly string[] }) => {
-        if (options.schema) {
-          cli.output.out(JSON.stringify(runEventJsonSchema(), null, 1));
-          return 0;
-        }
-        const root = storeRoot(openProject({ folder: options.project }).folder);
-        if (options.diff) {
-          const [before, after, ...more] = options.diff;
-          if (before === undefined || after === undefined || more.length > 0)
-            throw new EdgeError('usage', `--diff compares two runs, not ${options.diff.length}.`, { hint: 'Name them: edgeforge runs --diff OLD NEW' });
-          return (await import('./compare-runs.ts')).compareRuns(root, [before, after], options.json === true, cli.output);
-        }
-        const runs = await listRuns(root);
-        if (options.json) cli.output.out(JSON.stringify(runs));
-        else cli.output.out(runs.length === 0 ? 'No runs yet. Start one with: edgeforge run' : table(runs.map(run => [run.id, run.status, run.startedAt, run.command])));
-        return 0;
-      }),
-    );
+    .action(cli.does(async (options: RunsOptions) => runs(options, cli)));
+}
+
+interface RunsOptions extends BuildOptions {
+  readonly schema?: boolean;
+  readonly diff?: readonly string[];
+}
+
+async function runs(options: RunsOptions, { output }: Cli): Promise<number> {
+  if (options.schema) {
+    output.out(JSON.stringify(runEventJsonSchema(), null, 1));
+    return 0;
+  }
+  const root = storeRoot(openProject({ folder: options.project }).folder);
+  if (options.diff) {
+    const [before, after, ...more] = options.diff;
+    if (before === undefined || after === undefined || more.length > 0)
+      throw new EdgeError('usage', `--diff compares two runs, not ${options.diff.length}.`, { hint: 'Name them: edgeforge runs --diff OLD NEW' });
+    return (await import('./compare-runs.ts')).compareRuns(root, [before, after], options.json === true, output);
+  }
+  const known = await listRuns(root);
+  if (options.json) output.out(JSON.stringify(known));
+  else output.out(known.length === 0 ? 'No runs yet. Start one with: edgeforge run' : table(known.map(run => [run.id, run.status, run.startedAt, run.command])));
+  return 0;
 }
 
 interface DeployOptions extends BuildOptions {
