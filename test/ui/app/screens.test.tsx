@@ -68,9 +68,12 @@ describe('screens are pictures of the state', () => {
       'log',
     ));
   it('the palette finds an action by its letters and names its command', () =>
-    expect(opened().keys(':', ...'compwi').picture()).toMatch(/❯ Runs: compare with the marked run +\$ edgeforge runs --diff OLD NEW/));
-  it('the help lists keys with their commands', () => expect(opened().keys('?').picture()).toMatch(/r +run all that is stale +\$ edgeforge run
-/));
+    expect(
+      opened()
+        .keys(':', ...'compwi')
+        .picture(),
+    ).toMatch(/❯ Runs: compare with the marked run +\$ edgeforge runs --diff OLD NEW/));
+  it('the help lists keys with their commands', () => expect(opened().keys('?').picture()).toMatch(/r +run all that is stale +\$ edgeforge run$/m));
 
   it('fit any terminal: no picture is higher or wider than it', () => {
     for (const [columns, rows] of [
