@@ -39,11 +39,14 @@ export function keyNames(input: string, key: InkKey): readonly string[] {
   if (special) return [special[1]];
   if (key.tab) return [key.shift ? 'shift-tab' : 'tab'];
   if (key.ctrl) return input === '' ? [] : [`ctrl-${input}`];
-  // Keys that were typed while we were busy come together; line ends among them are the enter key.
-  const letters = [...input].map(letter => (letter === '\r' || letter === '\n' ? 'enter' : letter === '\t' ? 'tab' : letter));
+  // Keys that were typed while we were busy come together.
+  const letters = [...input].map(nameOf);
   // A terminal cannot tell Alt-x from esc and x in quick succession; the second is what we have keys for.
   return key.meta ? ['esc', ...letters] : letters;
 }
+
+const controls: Readonly<Record<string, string>> = { '\r': 'enter', '\n': 'enter', '\t': 'tab', '\b': 'backspace', '\u007f': 'backspace', '\u001b': 'esc' };
+const nameOf = (letter: string): string => controls[letter] ?? (letter < ' ' ? `ctrl-${String.fromCharCode(letter.charCodeAt(0) + 96)}` : letter);
 
 /** Whether a key is one letter that can be typed. */
 export const isTyped = (key: string): boolean => [...key].length === 1 && key >= ' ';

@@ -37,7 +37,7 @@ export function performer(screenful: () => Screenful): { readonly perform: Perfo
     void feedRun(folder, {
       signal,
       onEvents: events => dispatch({ type: 'events', folder, events }),
-      onLost: failure => dispatch({ type: 'run-lost', folder, failure }),
+      onLost: ({ code, message, hint }) => dispatch({ type: 'run-lost', folder, failure: { code, message, hint } }),
     });
   };
   const perform: Performer = (effect, stage) => {

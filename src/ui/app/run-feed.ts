@@ -1,17 +1,17 @@
-import { asEdgeError } from '../../core/errors.ts';
+import { asEdgeError, type EdgeError } from '../../core/errors.ts';
 import type { RunEvent } from '../../core/events.ts';
 import { tailRun } from '../../core/run-folder.ts';
-import type { Failure } from '../../core/run-state.ts';
 
 interface FeedOptions {
   readonly signal: AbortSignal;
   readonly onEvents: (events: readonly RunEvent[]) => void;
-  readonly onLost: (failure: Failure) => void;
-  /** Events are handed over at most this often: each time is a picture. */
+  /** Its process ended without a last word, or there is no such run. */
+  readonly onLost: (error: EdgeError) => void;
+  /** Each time is a picture (default: four a second). */
   readonly everyMs?: number;
 }
 
-/** Follows a run's log from its first event and hands over what came in pieces, the first at once, then at most four times a second. The one subscription to a run. */
+/** Follows a run's log from its first event and hands over what came in pieces, the first at once, then at most once in `everyMs`. The one subscription to a run: every live view is fed by it. */
 export async function feedRun(folder: string, { signal, onEvents, onLost, everyMs = 250 }: FeedOptions): Promise<void> {
   let waiting: RunEvent[] = [];
   let timer: NodeJS.Timeout | undefined;
@@ -32,7 +32,6 @@ export async function feedRun(folder: string, { signal, onEvents, onLost, everyM
     flush();
   } catch (error) {
     flush();
-    const { code, message, hint } = asEdgeError(error);
-    if (!signal.aborted) onLost({ code, message, hint });
+    if (!signal.aborted) onLost(asEdgeError(error));
   }
 }

@@ -24,7 +24,7 @@ export class Terminal implements Disposable {
 
   constructor({ columns, rows, cwd }: { readonly columns: number; readonly rows: number; readonly cwd: string }) {
     const env = { ...process.env, EDGEFORGE_CONFIG: this.config, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', TERM: 'xterm-256color', PS1: 'shell> ', CI: undefined, NODE_ENV: undefined };
-    const words = ['-L', this.#socket, '-f', '/dev/null', 'new-session', '-d', '-x', String(columns), '-y', String(rows), '-c', cwd, 'sh'];
+    const words = ['-L', this.#socket, '-f', '/dev/null', 'new-session', '-d', '-x', String(columns), '-y', String(rows), '-c', cwd, 'bash', '--norc'];
     execFileSync('tmux', words, { env });
   }
   #tmux(...words: readonly string[]): string {
@@ -48,6 +48,10 @@ export class Terminal implements Disposable {
   }
   picture({ colours = false } = {}): string {
     return this.#tmux('capture-pane', '-p', ...(colours ? ['-e'] : []));
+  }
+  /** Writes all that is drawn from now on to a file, byte for byte. */
+  record(file: string): void {
+    this.#tmux('pipe-pane', '-o', `cat > ${file}`);
   }
   /** The program in the foreground of the terminal: the UI. */
   program(): number {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RunEvent } from '../../../src/core/events.ts';
 import { parseProject } from '../../../src/pipeline/project.ts';
+import { keyNames } from '../../../src/ui/app/keys.ts';
 import { screens } from '../../../src/ui/app/screens.ts';
 import { tinyYaml } from '../../pipeline/_tiny-project.ts';
 import { at, Session, start } from './_session.tsx';
@@ -147,6 +148,16 @@ describe('keys', () => {
     expect(session.effects.some(effect => effect.do === 'command')).toBe(false);
     expect(session.keys('enter').effects.some(effect => effect.do === 'command')).toBe(false);
     expect(session.keys('X', 'y').effects.at(-1)).toMatchObject({ do: 'command', words: ['gc'] });
+  });
+
+  it('that came together, typed while nobody read, are told apart', () => {
+    const none = Object.fromEntries(
+      ['upArrow', 'downArrow', 'leftArrow', 'rightArrow', 'pageUp', 'pageDown', 'home', 'end', 'return', 'escape', 'tab', 'shift', 'ctrl', 'meta', 'backspace', 'delete'].map(
+        name => [name, false],
+      ),
+    );
+    expect(keyNames('\u0015my\u007f\r', none as never)).toEqual(['ctrl-u', 'm', 'y', 'backspace', 'enter']);
+    expect(keyNames('/', { ...none, meta: true } as never)).toEqual(['esc', '/']);
   });
 
   it('every key of a screen stands once and collides with none that works everywhere', () => {
