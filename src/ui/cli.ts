@@ -18,6 +18,7 @@ const groups: readonly { readonly verbs: readonly string[]; readonly load: () =>
   { verbs: ['run', 'benchmark', 'deploy', 'plan', 'watch', 'runs'], load: async () => (await import('./verbs/build.ts')).addBuildVerbs },
   { verbs: ['report', 'choose', 'export', 'gc'], load: async () => (await import('./verbs/report.ts')).addReportVerbs },
   { verbs: ['data', 'training', 'pruning', 'artifacts'], load: async () => (await import('./verbs/look.ts')).addLookVerbs },
+  { verbs: ['set'], load: async () => (await import('./verbs/set.ts')).addSetVerb },
   { verbs: ['device', 'doctor', 'targets'], load: async () => (await import('./verbs/device.ts')).addDeviceVerbs },
   { verbs: ['inspect', 'spec', 'scenes'], load: async () => (await import('./verbs/files.ts')).addFileVerbs },
   { verbs: ['deepstream'], load: async () => (await import('./verbs/deepstream.ts')).addDeepstreamVerbs },

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openProject } from '../../src/pipeline/project.ts';
+import { cliffOf } from '../../src/pipeline/views/cliff.ts';
 import { datasetView } from '../../src/pipeline/views/dataset.ts';
 import { exportedView } from '../../src/pipeline/views/exported.ts';
-import { cliffOf, type MeasuredPruning, pruningView } from '../../src/pipeline/views/pruning.ts';
+import { type MeasuredPruning, pruningView } from '../../src/pipeline/views/pruning.ts';
 import { reportsView } from '../../src/pipeline/views/reports.ts';
 import { trainingView } from '../../src/pipeline/views/training.ts';
 import { TinyProject } from './_tiny-project.ts';

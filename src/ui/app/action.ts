@@ -36,8 +36,6 @@ export type UserAction =
   | { readonly type: 'detach' }
   /** Runs a command of edgeforge's own as a child and shows what it printed (or only that it went well). `done`: what to do after exit code 0. */
   | { readonly type: 'command'; readonly words: readonly string[]; readonly quiet?: boolean; readonly done?: Action }
-  /** Changes one setting of edgeforge.yaml, comments kept; `value` undefined removes it. */
-  | { readonly type: 'set-project'; readonly path: readonly string[]; readonly value: string | number | boolean | undefined }
   /** Opens a file of the project in $EDITOR and checks it with `edgeforge` words on return. */
   | { readonly type: 'edit'; readonly file: string; readonly check?: readonly string[] }
   /** Gives the terminal to a command of edgeforge's own that asks questions, until it ends. */
@@ -77,7 +75,6 @@ export type Effect =
   | { readonly do: 'follow'; readonly folder: string }
   | { readonly do: 'ask-run'; readonly folder: string; readonly ask: 'cancel' | 'detach' }
   | { readonly do: 'command'; readonly words: readonly string[]; readonly quiet: boolean; readonly done: Action | undefined }
-  | { readonly do: 'set-project'; readonly path: readonly string[]; readonly value: string | number | boolean | undefined }
   | { readonly do: 'edit'; readonly file: string; readonly check: readonly string[] | undefined }
   | { readonly do: 'terminal'; readonly words: readonly string[] }
   | { readonly do: 'listen'; readonly device: string | undefined }

@@ -56,8 +56,6 @@ export function performer(screenful: () => Screenful): { readonly perform: Perfo
         return void askRun(effect.folder, effect.ask).catch(tell);
       case 'command':
         return void command(effect, stage).catch(tell);
-      case 'set-project':
-        return void setProject(effect, stage).catch(tell);
       case 'edit':
         return void edit(effect, stage, screenful()).catch(tell);
       case 'terminal':
@@ -89,7 +87,7 @@ async function load(source: SourceName, { state, dispatch }: Stage, signal: Abor
   if (folder === undefined) return;
   try {
     const json = (words: readonly string[]) => ownJson([...words, '--project', folder], { cwd: folder, signal });
-    const value = await loaders[source].load({ folder, signal, json });
+    const value = await loaders[source].load({ folder, state: state(), signal, json });
     if (!signal.aborted && state().project === folder) dispatch({ type: 'loaded', source, value, atMs: Date.now() } as Action);
   } catch (error) {
     const { code, message, hint } = asEdgeError(error);
@@ -120,15 +118,6 @@ async function command({ words, quiet, done }: Extract<Effect, { do: 'command' }
   if (!quiet) dispatch({ type: 'open', dialog: { kind: 'output', title: `edgeforge ${words.join(' ')}`, lines, scroll: 0 } });
   else dispatch({ type: 'say', text: lines[0] ?? 'Done.', tone: 'good' });
   if (done) dispatch(done);
-}
-
-async function setProject({ path, value }: Extract<Effect, { do: 'set-project' }>, { state, dispatch }: Stage): Promise<void> {
-  const { project } = state();
-  if (project === undefined) return;
-  const { setProjectValue } = await import('../../pipeline/edit-project.ts');
-  await setProjectValue(project, path, value);
-  dispatch({ type: 'refresh' });
-  dispatch({ type: 'say', text: `edgeforge.yaml: ${path.join('.')} is ${value === undefined ? 'gone' : value}`, tone: 'good' });
 }
 
 async function edit({ file, check }: Extract<Effect, { do: 'edit' }>, { state, dispatch }: Stage, { suspend }: Screenful): Promise<void> {

@@ -23,6 +23,8 @@ export interface Loaded<T> {
   readonly stale: boolean;
   /** When the value came, in ms since 1970. */
   readonly atMs?: number;
+  /** What it was loaded for, where that depends on where a person stands. */
+  readonly key?: string;
 }
 
 /** One line of a run's log: what a person reads, in the order it happened. */

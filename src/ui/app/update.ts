@@ -55,7 +55,7 @@ function changed(state: UiState, action: Action): Updated {
     case 'filter':
       return only({ ...closed(state), places: { ...state.places, [state.screen]: { ...placeOf(state), cursors: [], filter: action.text } } });
     case 'choose':
-      return only({ ...state, choices: { ...state.choices, [action.name]: action.value } });
+      return only({ ...closed(state), choices: { ...state.choices, [action.name]: action.value } });
     case 'say':
       return only(saying(state, action.text, action.tone));
     case 'resize':
@@ -98,8 +98,6 @@ function outside(state: UiState, action: Exclude<Action, { type: PlainType }>): 
         state: saying(closed(state), `$ edgeforge ${action.words.join(' ')}`),
         effects: [{ do: 'command', words: action.words, quiet: action.quiet === true, done: action.done }],
       };
-    case 'set-project':
-      return { state: closed(state), effects: [{ do: 'set-project', path: action.path, value: action.value }] };
     case 'edit':
       return { state: closed(state), effects: [{ do: 'edit', file: action.file, check: action.check }] };
     case 'terminal':
@@ -121,7 +119,9 @@ function outside(state: UiState, action: Exclude<Action, { type: PlainType }>): 
 function news(state: UiState, action: Extract<Action, { type: NewsType }>): Updated {
   switch (action.type) {
     case 'run-begun': {
-      const sources = state.sources.runs ? { ...state.sources, runs: { ...state.sources.runs, stale: true } } : state.sources;
+      // A setting may have been changed just before.
+      const { runs, project } = state.sources;
+      const sources = { ...state.sources, ...(runs ? { runs: { ...runs, stale: true } } : {}), ...(project ? { project: { ...project, stale: true } } : {}) };
       return { state: { ...state, sources, watched: emptyWatched(action.id, action.folder) }, effects: [{ do: 'follow', folder: action.folder }] };
     }
     case 'events':
@@ -196,7 +196,11 @@ function grown(state: UiState, { folder, events }: Extract<Action, { type: 'even
   return { ...state, watched, ...(ended ? { sources: allStale(state.sources) } : {}) };
 }
 
-const withSource = (state: UiState, source: SourceName, loaded: Loaded<unknown>): UiState => ({ ...state, sources: { ...state.sources, [source]: loaded } });
+// What a value was loaded for stays beside it until it is loaded for something else.
+const withSource = (state: UiState, source: SourceName, loaded: Loaded<unknown>): UiState => {
+  const key = state.sources[source]?.key;
+  return { ...state, sources: { ...state.sources, [source]: { ...(key === undefined ? {} : { key }), ...loaded } } };
+};
 
 function allStale(sources: UiState['sources'], steadyToo = false): UiState['sources'] {
   return Object.fromEntries(
@@ -209,11 +213,16 @@ function withNeeds(state: UiState): Updated {
   if (state.project === undefined) return only(state);
   const wanted = screenNamed(state.screen).needs.filter(name => {
     const loaded = state.sources[name];
+    const { everyMs, key } = loaders[name];
+    const wish = key?.(state);
+    if (key && wish === undefined) return false;
     if (loaded === undefined) return true;
-    const { everyMs } = loaders[name];
-    return !loaded.loading && (loaded.stale || (everyMs !== undefined && state.nowMs - (loaded.atMs ?? state.nowMs) >= everyMs));
+    return !loaded.loading && (loaded.stale || loaded.key !== wish || (everyMs !== undefined && state.nowMs - (loaded.atMs ?? state.nowMs) >= everyMs));
   });
   if (wanted.length === 0) return only(state);
-  const marked = wanted.reduce<UiState>((so, name) => withSource(so, name, { ...so.sources[name], loading: true, stale: false }), state);
+  const marked = wanted.reduce<UiState>((so, name) => {
+    const key = loaders[name].key?.(state);
+    return withSource(so, name, { ...so.sources[name], loading: true, stale: false, ...(key === undefined ? {} : { key }) });
+  }, state);
   return { state: marked, effects: wanted.map(source => ({ do: 'load', source })) };
 }

@@ -11,7 +11,7 @@ export interface PlotOptions {
   /** Cells of the whole picture, axes included. */
   readonly columns: number;
   readonly rows: number;
-  readonly look: Look;
+  readonly look: Pick<Look, 'unicode'>;
   /** Default: what the points span. */
   readonly x?: PlotWindow['x'];
   readonly y?: PlotWindow['y'];
@@ -53,7 +53,7 @@ export function plotLines(curves: readonly Curve[], options: PlotOptions): strin
 const cell = (value: number, [low, high]: readonly [number, number], cells: number): number =>
   high === low ? cells >> 1 : Math.round(((value - low) / (high - low)) * (cells - 1));
 
-function drawCursor(grid: string[][], column: number, { unicode }: Look): void {
+function drawCursor(grid: string[][], column: number, { unicode }: Pick<Look, 'unicode'>): void {
   for (const line of grid) if (line[column] === ' ') line[column] = unicode ? '┊' : ':';
 }
 
@@ -66,7 +66,7 @@ function ends(left: string, middle: string, right: string, width: number): strin
 }
 
 /** A horizontal bar of `cells` cells for a share of 0..1: eighths of a cell where there is Unicode. */
-export function bar(share: number, cells: number, { unicode }: Look): string {
+export function bar(share: number, cells: number, { unicode }: Pick<Look, 'unicode'>): string {
   const size = Math.max(0, Math.min(1, share)) * cells;
   if (!unicode) return '#'.repeat(Math.round(size));
   const [whole, eighth] = [Math.floor(size), Math.floor((size % 1) * 8)];
@@ -75,13 +75,13 @@ export function bar(share: number, cells: number, { unicode }: Look): string {
 const eighths = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'] as const;
 
 /** A bar of what stays within the bar of what there was: `█` for `kept`, `░` for the rest of `whole`, both shares of `cells` cells. */
-export function keptBar(kept: number, whole: number, cells: number, { unicode }: Look): string {
+export function keptBar(kept: number, whole: number, cells: number, { unicode }: Pick<Look, 'unicode'>): string {
   const [full, stays] = [Math.round(Math.max(0, Math.min(1, whole)) * cells), Math.round(Math.max(0, Math.min(1, kept)) * cells)];
   return (unicode ? '█' : '#').repeat(stays) + (unicode ? '░' : '.').repeat(Math.max(0, full - stays));
 }
 
 /** Counts as upright columns of `rows` lines, one cell per count, the largest at full height. */
-export function columnLines(counts: readonly number[], rows: number, { unicode }: Look): string[] {
+export function columnLines(counts: readonly number[], rows: number, { unicode }: Pick<Look, 'unicode'>): string[] {
   const most = Math.max(1, ...counts);
   const marks = unicode ? ' ▁▂▃▄▅▆▇█' : ' .:|';
   const steps = marks.length - 1;

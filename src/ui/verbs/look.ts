@@ -68,19 +68,23 @@ async function datasetOf(store: Store): Promise<DatasetView> {
 }
 
 function addShow(command: Command, cli: Cli): void {
-  command.description('draw a sample with its boxes in the terminal: by its id or its number (default: 1)').action(
-    cli.does(async (wanted: string | undefined, _: Common, self: Command) => {
-      // --project may stand before or after `show`; the parent takes it.
-      const view = await datasetOf(opened(self.optsWithGlobals<Common>()).store);
-      const sample = view.samples.find(({ id }) => id === wanted) ?? view.samples[Number(wanted ?? 1) - 1];
-      if (!sample) throw new EdgeError('usage', `There is no sample "${wanted}".`, { hint: `Name one of ${view.samples.length}: ${view.samples[0]?.id ?? ''} …, or its number.` });
-      const { samplePicture } = await import('../pictures/sample-picture.ts');
-      const look = { ...lookOf(process.env), ...(cli.output.colour ? {} : { colour: 'none' as const, graphics: 'none' as const }) };
-      cli.output.out(await samplePicture(sample, { columns: cli.output.columns, rows: (process.stdout.rows ?? 40) - 3, look, classes: view.classes.map(({ name }) => name) }));
-      cli.output.out(`${sample.id} (${sample.part}, ${sample.width}×${sample.height}): ${sample.className ?? `${sample.objects.length} objects`}`);
-      return 0;
-    }),
-  );
+  command
+    .description('draw a sample with its boxes in the terminal: by its id or its number (default: 1)')
+
+    .action(
+      cli.does(async (wanted: string | undefined, _: Common, self: Command) => {
+        // --project may stand before or after `show`; the parent takes it.
+        const view = await datasetOf(opened(self.optsWithGlobals<Common>()).store);
+        const sample = view.samples.find(({ id }) => id === wanted) ?? view.samples[Number(wanted ?? 1) - 1];
+        if (!sample)
+          throw new EdgeError('usage', `There is no sample "${wanted}".`, { hint: `Name one of ${view.samples.length}: ${view.samples[0]?.id ?? ''} …, or its number.` });
+        const { samplePicture } = await import('../pictures/sample-picture.ts');
+        const look = { ...lookOf(process.env), ...(cli.output.colour ? {} : { colour: 'none' as const, graphics: 'none' as const }) };
+        cli.output.out(await samplePicture(sample, { columns: cli.output.columns, rows: (process.stdout.rows ?? 40) - 3, look, classes: view.classes.map(({ name }) => name) }));
+        cli.output.out(`${sample.id} (${sample.part}, ${sample.width}×${sample.height}): ${sample.className ?? `${sample.objects.length} objects`}`);
+        return 0;
+      }),
+    );
 }
 
 const dataWords = ({ images, input, classes, counts, problems }: DatasetView): string =>
