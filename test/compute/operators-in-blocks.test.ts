@@ -119,8 +119,22 @@ it.each<LoweringName>(['std', 'nchwc'])('every operator behind a convolution, fo
 });
 
 const axis = fc
-  .record({ kernel: fc.integer({ min: 1, max: 4 }), stride: fc.integer({ min: 1, max: 3 }), windows: fc.integer({ min: 1, max: 4 }), begin: fc.nat(3), end: fc.nat(3) })
-  .map(({ kernel, stride, windows, begin, end }) => ({ kernel, stride, size: windows * stride + 3 * stride, begin: Math.min(begin, kernel - 1), end: Math.min(end, kernel - 1) }));
+  .record({
+    kernel: fc.integer({ min: 1, max: 4 }),
+    stride: fc.integer({ min: 1, max: 3 }),
+    dilation: fc.integer({ min: 1, max: 2 }),
+    more: fc.nat(6),
+    begin: fc.nat(3),
+    end: fc.nat(3),
+  })
+  .map(({ kernel, stride, dilation, more, begin, end }) => ({
+    kernel,
+    stride,
+    dilation,
+    size: dilation * (kernel - 1) + 1 + more,
+    begin: Math.min(begin, kernel - 1),
+    end: Math.min(end, kernel - 1),
+  }));
 /** Values of −1, 0 and 1, or all different, in blocks, pooled; ties go to the first. */
 function pooled(v: typeof axis extends fc.Arbitrary<infer T> ? T : never, h: typeof v, flat: boolean): Graph {
   const b = new Builder('pooled');
@@ -128,7 +142,12 @@ function pooled(v: typeof axis extends fc.Arbitrary<infer T> ? T : never, h: typ
   const unit = Float32Array.from({ length: channels * channels }, (_, at) => (at % (channels + 1) === 0 ? 1 : 0));
   const values = flat ? b.op('Sign', [b.op('Relu', [b.op('Sub', ['x', b.constant(-0.2)])])]) : 'x';
   const r = b.op('Conv', [values, b.constant(unit, [channels, channels, 1, 1])], { kernel_shape: ints([1, 1]) });
-  const own = { kernel_shape: ints([v.kernel, h.kernel]), strides: ints([v.stride, h.stride]), pads: ints([v.begin, h.begin, v.end, h.end]) };
+  const own = {
+    kernel_shape: ints([v.kernel, h.kernel]),
+    strides: ints([v.stride, h.stride]),
+    dilations: ints([v.dilation, h.dilation]),
+    pads: ints([v.begin, h.begin, v.end, h.end]),
+  };
   const y = b.op('MaxPool', [r], own, { output: 'y' });
   const dims = inferShapes(b.graph()).get(y)?.dims as number[];
   b.input('dy', 'float32', dims);

@@ -33,7 +33,7 @@ export function maxPoolGradFits(node: Node, places: Places): boolean {
   const [, x = ''] = node.inputs;
   if (!places.isBlocked(x) || places.dims(x).length !== 4) return false;
   const g = gradGeometry(node, places);
-  return g.kernel[0] * g.kernel[1] <= mostTaps && g.dilations[0] === 1 && g.dilations[1] === 1 && ([0, 1] as const).every(axis => g.input[axis] % g.strides[axis] === 0);
+  return g.kernel[0] * g.kernel[1] <= mostTaps;
 }
 
 /**
@@ -46,12 +46,11 @@ export function maxPoolGrad(node: Node, places: Places): void {
   const [dX = ''] = node.outputs;
   const g = gradGeometry(node, places);
   const channels = places.padded(places.dims(x)[1] ?? 1);
-  const size: Pair = [g.input[0] / g.strides[0], g.input[1] / g.strides[1]];
+  const size: Pair = [Math.ceil(g.input[0] / g.strides[0]), Math.ceil(g.input[1] / g.strides[1])];
   const { op, mul, sub } = words(places.builder);
   const shares: Share[][] = Array.from({ length: g.strides[0] * g.strides[1] }, () => []);
-  const taps = Array.from({ length: g.kernel[0] * g.kernel[1] }, (_, tap): Pair => [Math.floor(tap / g.kernel[1]) - g.begin[0], (tap % g.kernel[1]) - g.begin[1]]).filter(at =>
-    ([0, 1] as const).every(axis => reaches(g, axis, at[axis]).includes(true)),
-  );
+  const along = (axis: 0 | 1) => Array.from({ length: g.kernel[axis] }, (_, tap) => tap * g.dilations[axis] - g.begin[axis]).filter(at => reaches(g, axis, at).includes(true));
+  const taps = along(0).flatMap(row => along(1).map((column): Pair => [row, column]));
   let left = places.blocked(dY);
   for (const [k, at] of taps.entries()) {
     const by: Pair = [Math.floor(at[0] / g.strides[0]), Math.floor(at[1] / g.strides[1])];
