@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { EdgeError } from './errors.ts';
 import type { Emit } from './events.ts';
 import type { Digest } from './fingerprint.ts';
-import { becauseOf, goneReason } from './reason.ts';
+import { becauseOf, changesSince, goneReason } from './reason.ts';
 import { type OutputPorts, type Ports, type RecipeNode, readsOf, type StepContext } from './recipe.ts';
 import type { ActionRecord, Cause, Store } from './store.ts';
 
@@ -106,6 +106,12 @@ function contextOf(
     signal,
     progress: (done: number, total: number, metrics = {}, unit = '') => emit({ type: 'step-progress', step, done, total, unit, metrics }),
     log: (level, message) => emit({ type: 'step-log', step, level, message }),
+    previous: async () => {
+      const latest = await store.latest(node.id);
+      const recalled = latest && (await store.recall(latest.fingerprint));
+      if (recalled?.status !== 'present') return undefined;
+      return { at: recalled.record.at, outputs: pathsOf(store, recalled.record.outputs), changes: changesSince(latest as Cause, node, cause) };
+    },
     note: (message: string) => {
       if (notes.includes(message)) return;
       notes.push(message);

@@ -37,13 +37,18 @@ export function ownChanges(before: Cause, node: RecipeNode): string[] {
   return [...(before.version === version ? [] : [`${step.name} version ${before.version} → ${version}`]), ...settingChanges(before.config, identity)];
 }
 
+/** Everything that differs from an earlier action: the step itself, its settings, its inputs. */
+export function changesSince(latest: Cause, node: RecipeNode, cause: Cause): string[] {
+  const inputs = new Set([...Object.keys(latest.inputs), ...Object.keys(cause.inputs)]);
+  const changed = [...inputs].filter(name => canonical(latest.inputs[name] ?? null) !== canonical(cause.inputs[name] ?? null));
+  return [...ownChanges(latest, node), ...changed.map(name => `input ${name} changed`)];
+}
+
 /** Why an action without a usable record runs. `absent`: what the store says of a record that was there. */
 export function becauseOf(node: RecipeNode, cause: Cause, latest: Cause | undefined, absent: string | undefined): string {
   if (absent !== undefined) return absent;
   if (latest === undefined) return 'never ran';
-  const inputs = new Set([...Object.keys(latest.inputs), ...Object.keys(cause.inputs)]);
-  const changed = [...inputs].filter(name => canonical(latest.inputs[name] ?? null) !== canonical(cause.inputs[name] ?? null));
-  const reasons = [...ownChanges(latest, node), ...changed.map(name => `input ${name} changed`)];
+  const reasons = changesSince(latest, node, cause);
   return reasons.length > 0 ? listed(reasons) : 'its record was deleted';
 }
 

@@ -62,6 +62,8 @@ export interface StepContext<Config, I extends Ports, O extends OutputPorts> {
   readonly signal: AbortSignal;
   readonly progress: (done: number, total: number, metrics?: Readonly<Record<string, number>>, unit?: string) => void;
   readonly log: (level: LogLevel, message: string) => void;
+  /** What this step made the last time, where it is still in the store, and what has changed since. For words only: outputs must not follow from it. */
+  readonly previous: () => Promise<{ readonly at: string; readonly outputs: { readonly [Name in keyof O]?: string }; readonly changes: readonly string[] } | undefined>;
   /** An accepted deviation from the wish. Stored with the result and told again when it is recalled. */
   readonly note: (message: string) => void;
 }

@@ -28,7 +28,7 @@ export function openBatchMaker(options: LoaderOptions, crew: Crew): (position: n
       options.onNote?.(`${made.message} It was skipped.`);
       if (last === 'pad') return undefined;
     }
-    throw new EdgeError('dataset-invalid', `None of the ${count} images can be decoded.`, { hint: 'Look at the files: edgeforge data validate' });
+    throw new EdgeError('dataset-invalid', `None of the ${count} images can be decoded.`, { hint: 'Look at the files: edgeforge data check' });
   }
 
   return async (position, order, epoch) => {

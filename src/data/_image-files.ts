@@ -12,6 +12,8 @@ export interface ImportOptions {
   readonly digest?: (file: string) => Promise<Digest>;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
+  /** Told of each image that cannot be decoded, which is then left out; without it one such image refuses the dataset. */
+  readonly onCorrupt?: (error: EdgeError) => void;
 }
 /** A mistake in the user's files. */
 export interface Complaint {
@@ -73,20 +75,31 @@ export async function gathering<T>(complaints: Complaint[], read: () => Promise<
   }
 }
 
+/** Runs a reader of one image; where `onCorrupt` is given, an image that cannot be decoded is told to it and gives undefined. */
+export async function sparing<T>(onCorrupt: ImportOptions['onCorrupt'], read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!onCorrupt || !(error instanceof EdgeError) || error.code !== 'image-corrupt') throw error;
+    onCorrupt(error);
+    return undefined;
+  }
+}
+
 export type Listed = Pick<Sample, 'id' | 'image'> & { readonly truth: () => Promise<Pick<Sample, 'objects' | 'className'>> };
 
 /** Listed images as samples: size from the header, digest of the bytes, truth from its reader; all complaints together. */
 export async function samplesOf(
   root: string,
   listed: readonly Listed[],
-  { digest = digestOfFile, signal, onProgress }: ImportOptions,
+  { digest = digestOfFile, signal, onProgress, onCorrupt }: ImportOptions,
   complaints: Complaint[] = [],
 ): Promise<Sample[]> {
   let done = 0;
   const samples = await inParallel(listed, availableParallelism() * 2, async ({ id, image, truth }) => {
     signal?.throwIfAborted();
     const file = join(root, image);
-    const header = await gathering(complaints, () => readHeader(file));
+    const header = await gathering(complaints, () => sparing(onCorrupt, () => readHeader(file)));
     const what = await gathering(complaints, truth);
     onProgress?.(++done, listed.length);
     if (!header || !what) return undefined;

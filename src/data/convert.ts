@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import { type KittiObject, readKittiLabels } from '../formats/kitti.ts';
 import { type Example, type Feature, writeTfrecords } from '../formats/tfrecord.ts';
-import { type Complaint, gathering, listFolder, refuse, stemOf } from './_image-files.ts';
+import { type Complaint, gathering, type ImportOptions, listFolder, refuse, sparing, stemOf } from './_image-files.ts';
 import { inParallel } from './_in-parallel.ts';
 import { readHeader } from './decode.ts';
 import { randomAt, shuffled } from './random.ts';
@@ -46,7 +46,7 @@ export const shardName = (output: string, fold: number, folds: number, shard: nu
 export async function convertKitti(
   conversion: KittiConversion,
   output: string,
-  options: { readonly signal?: AbortSignal; readonly onProgress?: (done: number, total: number) => void } = {},
+  options: Pick<ImportOptions, 'signal' | 'onProgress' | 'onCorrupt'> = {},
 ): Promise<ConversionReport> {
   const { root, imageDirName = 'image_2', labelDirName = 'label_2', imageExtension = '.png' } = conversion;
   const names = (await listFolder(join(root, imageDirName))).files.filter(name => name.endsWith(imageExtension));
@@ -66,14 +66,16 @@ export async function convertKitti(
   await inParallel([...new Set(folds.flat())], availableParallelism() * 2, async id => {
     options.signal?.throwIfAborted();
     const label = join(root, labelDirName, `${id}.txt`);
-    const frame = await gathering(complaints, async () => frameOf(`${imageDirName}/${id}`, join(root, imageDirName, id + imageExtension), label, warnings));
+    const image = join(root, imageDirName, id + imageExtension);
+    const frame = await gathering(complaints, () => sparing(options.onCorrupt, () => frameOf(`${imageDirName}/${id}`, image, label, warnings)));
     if (frame) frames.set(id, frame);
     options.onProgress?.(++done, ids.length);
   });
   refuse(complaints);
   await mkdir(dirname(output), { recursive: true });
   const files: string[] = [];
-  for (const [fold, members] of folds.entries()) {
+  for (const [fold, listed] of folds.entries()) {
+    const members = listed.filter(id => frames.has(id));
     const order = shuffled(members.length, randomAt(42, fold)).map(index => members[index]!);
     const size = Math.floor(order.length / shards);
     for (let shard = 0; shard < shards; shard++) {

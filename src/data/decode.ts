@@ -16,9 +16,12 @@ export interface Window extends Size {
 /** 256 MB decoded: far above any camera, far below what would take a machine down. */
 const mostPixels = 90_000_000;
 
+/** libvips keeps one list of errors for all its threads: the words may have gone with another image's. */
+const reasonOf = (cause: unknown): string | undefined =>
+  (cause instanceof Error ? cause.message.split('\n')[0] : String(cause))?.replace(/^Unknown error$/, 'its data are damaged');
 const corrupt = (file: string, cause: unknown): EdgeError =>
-  new EdgeError('image-corrupt', `"${file}" cannot be decoded: ${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)}.`, {
-    hint: 'Replace or remove the file; `edgeforge data validate` lists every broken one.',
+  new EdgeError('image-corrupt', `"${file}" cannot be decoded: ${reasonOf(cause)}.`, {
+    hint: 'Replace or remove the file; `edgeforge data check` lists every broken one.',
     where: { file },
     cause,
   });

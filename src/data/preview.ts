@@ -19,6 +19,8 @@ export interface SheetOptions {
   readonly columns?: number;
   readonly tileWidth?: number;
   readonly format?: 'jpeg' | 'png';
+  /** A line above the pictures, with the labels in their colours under it. */
+  readonly caption?: string;
 }
 const colours = ['#ff3b30', '#34c759', '#0a84ff', '#ffcc00', '#bf5af2', '#ff9f0a', '#64d2ff', '#ff6482'] as const;
 const escaped = (text: string): string => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
@@ -57,14 +59,32 @@ async function tile(picture: Picture, labels: readonly string[], tileWidth: numb
   return { data, width: tileWidth, height: tileHeight };
 }
 
+/** The caption and, in as many lines as they need, the labels in the colours of their boxes. */
+function heading(caption: string, labels: readonly string[], width: number): { readonly input: Buffer; readonly height: number } {
+  const words: string[] = [];
+  let [x, y] = [6, 36];
+  labels.forEach((label, index) => {
+    const room = 24 + 8 * label.length;
+    if (x + room > width && x > 6) [x, y] = [6, y + 18];
+    words.push(`<rect x="${x}" y="${y - 9}" width="10" height="10" fill="${colours[index % colours.length]}"/><text x="${x + 14}" y="${y}">${escaped(label)}</text>`);
+    x += room;
+  });
+  const height = y + 8;
+  const text = `<g font-family="sans-serif" font-size="13" fill="#eee"><text x="6" y="17">${escaped(caption)}</text>${words.join('')}</g>`;
+  return { input: Buffer.from(`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">${text}</svg>`), height };
+}
+
 /** A contact sheet: pictures with their boxes in a grid, as JPEG (default) or PNG bytes. */
-export async function contactSheet(pictures: readonly Picture[], { labels, columns = 4, tileWidth = 320, format = 'jpeg' }: SheetOptions): Promise<Buffer> {
+export async function contactSheet(pictures: readonly Picture[], { labels, columns = 4, tileWidth = 320, format = 'jpeg', caption }: SheetOptions): Promise<Buffer> {
   if (pictures.length === 0) throw new EdgeError('dataset-invalid', 'There is no picture to show.', { hint: 'Check the folder and the split.' });
   const tiles = await inParallel(pictures, 3, picture => tile(picture, labels, tileWidth));
   const across = Math.min(columns, tiles.length);
   const gap = 4;
   const layers: { input: Buffer; left: number; top: number }[] = [];
-  let top = gap;
+  const width = gap + across * (tileWidth + gap);
+  const head = caption === undefined ? undefined : heading(caption, labels, width);
+  if (head) layers.push({ input: head.input, left: 0, top: 0 });
+  let top = gap + (head?.height ?? 0);
   for (let row = 0; row < tiles.length; row += across) {
     const line = tiles.slice(row, row + across);
     line.forEach(({ data }, column) => {
@@ -72,7 +92,7 @@ export async function contactSheet(pictures: readonly Picture[], { labels, colum
     });
     top += Math.max(...line.map(({ height }) => height)) + gap;
   }
-  const sheet = sharp({ create: { width: gap + across * (tileWidth + gap), height: top, channels: 3, background: '#1b1d20' } }).composite(layers);
+  const sheet = sharp({ create: { width, height: top, channels: 3, background: '#1b1d20' } }).composite(layers);
   return format === 'png' ? sheet.png().toBuffer() : sheet.jpeg({ quality: 88 }).toBuffer();
 }
 
@@ -83,8 +103,8 @@ export async function drawPicture(picture: Picture, labels: readonly string[], w
   return { png: drawn.data, pixels: { data, width: info.width, height: info.height } };
 }
 
-/** The images of a batch as pictures, its preprocessing undone: what the network sees, augmented, with its boxes. */
-export function picturesOfBatch({ images, n, ids, annotations }: Omit<Batch, 'release'>, { scale, offset, order }: Preprocess): Picture[] {
+/** The images of a batch as pictures, its preprocessing undone: what the network sees, augmented, with its boxes, or with its class in the title. */
+export function picturesOfBatch({ images, n, ids, annotations }: Omit<Batch, 'release'>, { scale, offset, order }: Preprocess, labels: readonly string[] = []): Picture[] {
   const [, channels = 3, height = 1, width = 1] = images.dims;
   const values = images.data as Float32Array;
   const area = width * height;
@@ -97,6 +117,7 @@ export function picturesOfBatch({ images, n, ids, annotations }: Omit<Batch, 're
     }
     const annotation = annotations[row];
     const truth = annotation?.kind === 'boxes' ? { boxes: annotation.boxes, ignored: annotation.ignored } : {};
-    return { source: { data, width, height }, title: ids[row] ?? '', ...truth };
+    const name = annotation?.kind === 'class' ? labels[annotation.classIndex] : undefined;
+    return { source: { data, width, height }, title: [ids[row], name].filter(word => word !== undefined).join(': '), ...truth };
   });
 }

@@ -31,6 +31,10 @@ const dataSchema = z.strictObject({
   validation: z.union([z.number().gt(0).lt(1), z.strictObject({ train: z.string(), val: z.string() })]).default(0.2),
   split: z.enum(['tlt', 'stratified']).default('tlt'),
   seed: z.int().default(42),
+  /** Images that cannot be decoded: refuse the dataset, or leave them out with a note. */
+  corrupt: z.enum(['refuse', 'skip']).default('refuse'),
+  /** Memory for decoded images between epochs; auto: as much as the dataset needs, at most a quarter of what is free. */
+  cacheMiB: z.union([z.literal('auto'), z.int().nonnegative()]).default('auto'),
 });
 
 const modelSchema = z.strictObject({

@@ -10,6 +10,7 @@ import type { Published } from './outputs.ts';
 import type { Project } from './project.ts';
 import { distillOf, freezeOf, keyConfig, readCalibration, readPlan } from './project-files.ts';
 import { inProject, sourceFile, sourceFolder } from './sources.ts';
+import { dataPath, splitSettings } from './split-settings.ts';
 import { convertStep, datasetStep, scenesStep } from './steps/data.ts';
 import { deviceSteps, reachStep } from './steps/device.ts';
 import { exportStep, quantizeStep } from './steps/export.ts';
@@ -57,7 +58,11 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   const data = await addData(recipe, project, first, cache);
   const { network } = recipe.add(initializeStep, { config: await networkConfig(project, first, cache), inputs: { train: data.train } });
   const freeze = freezeOf(first, settings.model.freezeLayers, settings.training);
-  const trained = recipe.add(trainStep, { config: { plan: first.training, freeze, ...data.root }, inputs: { network, ...data.learning } });
+  const { cacheMiB } = settings.data;
+  const trained = recipe.add(trainStep, {
+    config: { plan: first.training, freeze, cacheMiB, overfit: settings.training?.overfitCheck, ...data.root },
+    inputs: { network, ...data.learning },
+  });
   const evaluated = recipe.add(evaluateStep, { config: { plan: first.training, ...data.root }, inputs: { network: trained.network, ...data.judging } });
 
   const { scores: baselines } = recipe.add(baselinesStep, { config: { plan: first.training, tuning: 100, ...data.root }, inputs: { network, ...data.learning } });
@@ -107,9 +112,13 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
 }
 
 /** The best and the last network of a training, as files. */
-const keptNetworks = (step: string, { best, last }: { readonly best: Artifact<'network'>; readonly last: Artifact<'network'> }): Published[] => [
+const keptNetworks = (
+  step: string,
+  { best, last, curves }: { readonly best: Artifact<'network'>; readonly last: Artifact<'network'>; readonly curves: Artifact<'training-log'> },
+): Published[] => [
   { artifact: best, path: `networks/${step}-best.onnx` },
   { artifact: last, path: `networks/${step}-last.onnx` },
+  { artifact: curves, path: `tensorboard/${step}` },
 ];
 
 /** What is known of a device; one that was never reached is no reason not to train: a step of its own says why it is missing. */
@@ -127,7 +136,13 @@ async function knownOrNot(recipe: Recipe, pool: DevicePool, name: string): Promi
 /** Pruning and retraining, where the project has them, and the network that comes out at the end of the line. */
 export interface Line {
   readonly pruned?: { readonly report: Artifact<'prune-report'>; readonly score: Artifact<'score'> };
-  readonly retrained?: { readonly log: Artifact<'training-log'>; readonly best: Artifact<'network'>; readonly last: Artifact<'network'>; readonly score: Artifact<'score'> };
+  readonly retrained?: {
+    readonly log: Artifact<'training-log'>;
+    readonly curves: Artifact<'training-log'>;
+    readonly best: Artifact<'network'>;
+    readonly last: Artifact<'network'>;
+    readonly score: Artifact<'score'>;
+  };
   readonly final: { readonly network: Artifact<'network'>; readonly score: Artifact<'score'> };
 }
 
@@ -162,9 +177,10 @@ async function addPruning(
     config: {
       plan: { ...second.training, ...distillOf(retrain.distill) },
       freeze: freezeOf(second, retrain.freezeLayers ?? project.settings.model.freezeLayers, section),
+      cacheMiB: project.settings.data.cacheMiB,
       ...data.root,
     },
-    inputs: { network: pruned.network, ...data.learning, ...(retrain.distill ? { teacher: trained.network } : {}) },
+    inputs: { network: pruned.network, startScore: scored.score, ...data.learning, ...(retrain.distill ? { teacher: trained.network } : {}) },
   });
   const again = recipe.add(evaluateStep, { id: 'evaluate retrained', config: { plan: second.training, ...data.root }, inputs: { network: retrained.network, ...data.judging } });
   return { pruned: report, retrained: { ...retrained, score: again.score }, final: { network: retrained.network, score: again.score } };
@@ -186,18 +202,18 @@ type Images = { readonly images?: Artifact<'images'> };
 async function addData(recipe: Recipe, project: Project, { training }: SpecPlan, cache: StatCache): Promise<Data> {
   const { data } = project.settings;
   const images = data.scenes && recipe.add(scenesStep, { config: data.scenes, inputs: {} }).images;
-  const format = data.scenes ? 'kitti' : (['kitti', 'voc', 'coco', 'folders'] as const).find(name => data[name] !== undefined);
-  const path = inProject(project.folder, data.kitti ?? data.voc ?? data.coco ?? data.folders ?? '.');
+  const path = dataPath(project);
+  const split = splitSettings(data, training.input);
+  const { format, validation } = split;
   const source = images ? undefined : format === 'coco' ? await sourceFile(path, cache, 'data.coco') : await sourceFolder(path, cache, `data.${format}`);
-  const validation = data.scenes ? { train: 'train', val: 'val' } : data.validation;
   const at = { ...(source ? { path: source.path, content: source.digest } : {}), validation };
   const dataset = recipe.add(datasetStep(cache), {
-    config: { ...at, format: format ?? 'kitti', split: data.split, seed: data.seed, input: training.input },
+    config: { ...at, ...split },
     inputs: images ? { images } : {},
   });
   const converts = format === 'kitti' && typeof validation !== 'undefined';
   const records = converts
-    ? recipe.add(convertStep, { config: { ...at, extension: data.scenes ? '.jpg' : await imageExtension(path) }, inputs: images ? { images } : {} }).records
+    ? recipe.add(convertStep, { config: { ...at, corrupt: data.corrupt, extension: data.scenes ? '.jpg' : await imageExtension(path) }, inputs: images ? { images } : {} }).records
     : undefined;
   const from = images ? { images } : {};
   const judging = { validation: dataset.validation, ...from };

@@ -85,12 +85,12 @@ export function planTraining(
   const wanted = options.task ?? (parsed.task === 'detectnet_v2_train' ? 'detectnet_v2' : 'classification');
   const plan = wanted === 'detectnet_v2' ? detectnetPlan(parsed) : classificationPlan(parsed);
   const { backboneRate = plan.training.backboneRate, fit = plan.training.fit, section = {} } = options;
-  const { freeze: _, ...training } = withSection({ ...plan.training, backboneRate, fit }, section);
+  const training = withSection({ ...plan.training, backboneRate, fit }, section);
   return { ...plan, training: trainingPlanSchema.parse(training), notes: [...plan.notes, ...overruled(section, plan.training)], spec: parsed };
 }
 
-/** What the project's `training:` says counts; the rest is the spec's. */
-function withSection(plan: Planned['training'], { clip, labelSmoothing, ...section }: TrainingSection): Planned['training'] & Pick<TrainingSection, 'freeze'> {
+/** What the project's `training:` says counts; the rest is the spec's. What it freezes and checks is no part of the plan. */
+function withSection(plan: Planned['training'], { clip, labelSmoothing, freeze: _, overfitCheck: __, ...section }: TrainingSection): Planned['training'] {
   const task = plan.task.name === 'classification' && labelSmoothing !== undefined ? { ...plan.task, settings: { ...plan.task.settings, labelSmoothing } } : plan.task;
   const own = Object.fromEntries(Object.entries(section).filter(([, value]) => value !== undefined));
   return { ...plan, ...own, task, ...(clip === undefined ? {} : { clip: clipOf(clip) }) };

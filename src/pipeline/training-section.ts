@@ -29,6 +29,8 @@ export const trainingSectionSchema = z.strictObject({
   freeze: z.array(z.string().min(1)).optional(),
   /** Which network goes on: the best by the validation metric (default), or the last. Both are kept. */
   keep: z.enum(['best', 'last']).optional(),
+  /** Before the first epoch: can the network learn one batch by heart? Takes seconds. */
+  overfitCheck: z.boolean().optional(),
 });
 export type TrainingSection = z.output<typeof trainingSectionSchema>;
 

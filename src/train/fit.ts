@@ -230,7 +230,8 @@ class Training {
     const masks = drawMasks(this.#step.masks, dropout, { seed, step: this.#steps });
     const share = this.#share(index);
     const result = await this.#step.run({ images, targets, lossWeights: task.lossWeights(), t: this.#updates + 1, learningRate, share, masks });
-    if (!Number.isFinite(result.loss)) throw await explainNotFinite(network, await this.#step.state('before'), images, `in step ${index + 1} of epoch ${epoch}`);
+    if (!Number.isFinite(result.loss))
+      throw await explainNotFinite(network, await this.#step.state('before'), images, `in step ${index + 1} of epoch ${epoch} at the learning rate ${learningRate.toPrecision(3)}`);
     this.#steps++;
     if (share.last) this.#updates++;
     return result;
@@ -246,8 +247,7 @@ class Training {
 
   #report(epoch: number, step: number, { loss, parts }: StepResult, learningRate: number, pace: Pace): void {
     const { epochs, stepsPerEpoch, onProgress } = this.#options;
-    const left = this.#total - this.#steps;
-    onProgress?.({ epoch, epochs, step, steps: stepsPerEpoch, loss, parts, learningRate, ...pace.now(left) });
+    onProgress?.({ epoch, epochs, step, steps: stepsPerEpoch, loss, parts, learningRate, ...pace.now(this.#total - this.#steps) });
   }
 
   async #score(epoch: number): Promise<{ validation?: NonNullable<EpochRecord['validation']> }> {

@@ -9,7 +9,7 @@ import { toTrainingForm } from '../graph/training-form.ts';
 import type { Network } from '../tasks/task.ts';
 import { withState } from './step.ts';
 
-const hint = 'Lower the learning rate (or lengthen the soft start), and look at the labels of the images named by: edgeforge data validate';
+const hint = 'Lower the learning rate (or lengthen the soft start), and look at the labels of the images named by: edgeforge data check';
 
 /** Why a loss is not finite: the first weight, else the first layer in forward order whose values are not, as a `not-finite` error to throw. `state` is the one ahead of the bad step. */
 export async function explainNotFinite(network: Network, state: ReadonlyMap<string, Tensor>, images: Tensor, when: string): Promise<EdgeError> {

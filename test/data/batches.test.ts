@@ -108,7 +108,7 @@ describe('batches', () => {
       await expect(collect(openBatches(base))).rejects.toMatchObject({
         code: 'image-corrupt',
         message: expect.stringContaining('broken.jpg'),
-        hint: expect.stringContaining('validate'),
+        hint: expect.stringContaining('data check'),
       });
       const notes: string[] = [];
       const skipping = { ...base, onCorrupt: 'skip', onNote: (note: string) => notes.push(note) } as const;

@@ -3,13 +3,16 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
 import { digestOf } from '../../core/fingerprint.ts';
-import { openLoader } from '../../data/batches.ts';
+import { type LoaderOptions, openBatches, openLoader } from '../../data/batches.ts';
+import { cacheBudget, decodedBytes } from '../../data/cache-budget.ts';
 import { mapClasses } from '../../data/class-map.ts';
+import type { Manifest } from '../../data/sample.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import type { Graph } from '../../graph/ir.ts';
-import type { Network, Score } from '../../tasks/task.ts';
+import type { Network, Score, Task } from '../../tasks/task.ts';
 import { readCheckpoint } from '../../train/checkpoint.ts';
 import { type EpochRecord, type FitProgress, type FitResult, fit } from '../../train/fit.ts';
+import { overfitBatch, overfitText } from '../../train/overfit.ts';
 import { resultOf } from '../../train/step.ts';
 import type { Distillation } from '../../train/teacher.ts';
 import { type freezeSchema, kernelsIn } from '../../zoo/freeze.ts';
@@ -18,6 +21,7 @@ import { classWeightsOf } from '../class-weights.ts';
 import type { IsolatedContext } from '../isolation.ts';
 import { readManifest } from '../manifest-file.ts';
 import { openTask } from '../task-plan.ts';
+import type { Comparison } from '../training-comparison.ts';
 import type { TrainingPlan } from '../training-plan.ts';
 import { scoreNetwork } from './evaluate.ts';
 
@@ -39,6 +43,10 @@ export interface TrainRequest {
   readonly scratch: string;
   readonly freeze: z.input<typeof freezeSchema>;
   readonly threads?: number;
+  /** First see whether one batch can be learnt by heart. */
+  readonly overfit?: boolean;
+  /** Memory for decoded images between epochs (default auto). */
+  readonly cacheMiB?: number | 'auto';
   /** TLT's periodic networks: every so many epochs `<prefix><epoch>.onnx`, written before the epoch's message. */
   readonly checkpoints?: CheckpointFiles;
 }
@@ -51,10 +59,11 @@ export interface CheckpointFiles {
 export const checkpointFile = ({ prefix, digits, every }: CheckpointFiles, epoch: number): string | undefined =>
   epoch > 0 && every > 0 && epoch % every === 0 ? `${prefix}${String(epoch).padStart(digits, '0')}.onnx` : undefined;
 export type TrainMessage =
-  | { readonly kind: 'progress'; readonly progress: FitProgress }
+  | { readonly kind: 'progress'; readonly progress: FitProgress /** Resident memory of the training process, 10⁶ bytes. */; readonly residentMB: number }
   | { readonly kind: 'epoch'; readonly record: EpochRecord }
   /** What the network scored on the validation images after `epoch` epochs of `epochs`, each of `steps` steps. */
   | { readonly kind: 'score'; readonly epoch: number; readonly epochs: number; readonly steps: number; readonly score: Score }
+  | { readonly kind: 'log'; readonly text: string }
   | { readonly kind: 'note'; readonly note: string };
 export interface TrainingLog {
   readonly history: readonly EpochRecord[];
@@ -63,6 +72,8 @@ export interface TrainingLog {
   /** Which of the two goes on: the last where nothing validated. */
   readonly kept: 'best' | 'last';
   readonly resumedFrom: number | undefined;
+  /** Against the training before it in the same place. */
+  readonly compared?: Comparison | undefined;
 }
 
 /** Trains in a process of its own and writes the best or the last network, as the plan says. */
@@ -72,24 +83,14 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
   const train = await readManifest(request.train, request.images);
   const validation = request.validation === undefined ? undefined : await readManifest(request.validation, request.images);
   const note = (text: string) => send({ kind: 'note', note: text } satisfies TrainMessage);
+  const say = (text: string) => send({ kind: 'log', text } satisfies TrainMessage);
   const classes = mapClasses(train, { targets: network.info.labels, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
   classes.notes.forEach(note);
   const task = openTask(plan.task, network.info.labels, classWeightsOf(plan, classes));
-  await using loader = openLoader({
-    manifest: train,
-    classes,
-    size: plan.input,
-    preprocess: network.info.preprocess,
-    fit: plan.fit,
-    augmentation: plan.augmentation,
-    batch: plan.batch,
-    seed: plan.seed,
-    shuffle: true,
-    last: 'wrap',
-    cacheBytes: 512 * 2 ** 20,
-    signal,
-    onNote: note,
-  });
+  const { input: size, fit: placed, batch, seed, augmentation } = plan;
+  const loading = { manifest: train, classes, size, preprocess: network.info.preprocess, fit: placed, batch, seed, shuffle: true, last: 'wrap', signal, onNote: note } as const;
+  if (request.overfit) await tryOneBatch(request, { network, task, loading, say });
+  await using loader = openLoader({ ...loading, augmentation, cacheBytes: cacheFor(request, train, say) });
   const validate =
     validation &&
     (async (graph: Graph, epoch: number): Promise<Score> => {
@@ -111,7 +112,7 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
     identity: digestOf(JSON.stringify([plan, network.graph.name])),
     signal,
     ...(request.threads === undefined ? {} : { threads: request.threads }),
-    onProgress: paced(progress => send({ kind: 'progress', progress } satisfies TrainMessage)),
+    onProgress: paced(progress => send({ kind: 'progress', progress, residentMB: Math.round(process.memoryUsage.rss() / 1e6) } satisfies TrainMessage)),
     onEpoch: async record => {
       await keepEpoch(request, network, record.epoch);
       send({ kind: 'epoch', record } satisfies TrainMessage);
@@ -157,6 +158,30 @@ async function handOn(request: TrainRequest, { network: last, best, history, res
     kept,
     resumedFrom,
   };
+}
+
+/** The optional check before the first epoch: one batch, not augmented, must be learnable by heart. */
+async function tryOneBatch(
+  { plan, threads }: TrainRequest,
+  { network, task, loading, say }: { readonly network: Network; readonly task: Task; readonly loading: LoaderOptions; readonly say: (text: string) => void },
+): Promise<void> {
+  for await (const each of openBatches({ ...loading, prefetch: 1 })) {
+    const { signal } = loading;
+    say(
+      overfitText(
+        await overfitBatch(network, task, each, { multiplier: rates(network, plan.backboneRate), ...(signal ? { signal } : {}), ...(threads === undefined ? {} : { threads }) }),
+      ),
+    );
+    return;
+  }
+}
+
+/** The budget for decoded images, told: it decides how fast later epochs go. */
+function cacheFor({ plan, cacheMiB = 'auto' }: TrainRequest, { samples }: Manifest, say: (text: string) => void): number {
+  const each = decodedBytes(plan.input, plan.augmentation);
+  const bytes = cacheBudget(cacheMiB, samples.length * each, process.availableMemory());
+  say(`decoded images of ${Math.min(samples.length, Math.floor(bytes / each))} of ${samples.length} files are kept between epochs (${Math.round(bytes / 2 ** 20)} MiB)`);
+  return bytes;
 }
 
 /** At most five messages a second, and the last of each epoch: a small network takes hundreds of steps a second, and each message is a line in the run's file. */

@@ -1,22 +1,18 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { EdgeError } from '../../core/errors.ts';
 import { defineStep } from '../../core/recipe.ts';
 import type { StatCache } from '../../core/stat-cache.ts';
 import { convertKitti } from '../../data/convert.ts';
-import { importCoco } from '../../data/import-coco.ts';
-import { importFolders } from '../../data/import-folders.ts';
-import { importKitti, kittiFolders } from '../../data/import-kitti.ts';
-import { importVoc } from '../../data/import-voc.ts';
-import type { Manifest } from '../../data/sample.ts';
-import { type Split, splitManifest } from '../../data/split.ts';
+import { kittiFolders } from '../../data/import-kitti.ts';
 import { drawScenes } from '../../data/synth.ts';
-import { validateDataset, validationRows } from '../../data/validate.ts';
+import { validationRows } from '../../data/validate.ts';
+import { checkedSplit, corruptText } from '../checked-data.ts';
 import { writeManifest } from '../manifest-file.ts';
 import { thisCpu } from '../this-machine.ts';
 
 const sceneSchema = z.strictObject({ train: z.int(), validation: z.int(), width: z.int(), height: z.int(), seed: z.int() });
+const corruptSchema = z.enum(['refuse', 'skip']);
 const foldersSchema = z.strictObject({ train: z.string(), val: z.string() });
 
 /** Synthetic road scenes as two KITTI folders, train/ and val/, drawn from different seeds. */
@@ -46,7 +42,7 @@ export const scenesStep = defineStep({
 export const datasetStep = (cache: StatCache) =>
   defineStep({
     name: 'dataset',
-    version: 1,
+    version: 2,
     exclusive: () => [thisCpu],
     config: z.strictObject({
       format: z.enum(['kitti', 'voc', 'coco', 'folders']),
@@ -56,6 +52,7 @@ export const datasetStep = (cache: StatCache) =>
       validation: z.union([z.number(), foldersSchema]),
       split: z.enum(['tlt', 'stratified']),
       seed: z.int(),
+      corrupt: corruptSchema,
       input: z.strictObject({ width: z.int(), height: z.int() }),
     }),
     inputs: { images: 'images?' },
@@ -63,18 +60,16 @@ export const datasetStep = (cache: StatCache) =>
     identity: ({ path: _, ...rest }) => rest,
     async run({ config, inputs, outputs, log, note, progress, signal }) {
       const root = inputs.images ?? (config.path as string);
-      const split = await importSplit(root, config, cache);
-      const report = await validateDataset(split.train, { input: config.input, decode: true, signal, onProgress: (done, total) => progress(done, total, {}, 'images') });
-      for (const [what, count, more] of validationRows(report)) log('info', `${what}: ${count} ${more}`.trim());
-      const corrupt = report.problems.find(problem => problem.kind === 'corrupt-image');
-      if (corrupt)
-        throw new EdgeError('image-corrupt', `${corrupt.file}: ${corrupt.detail}`, { hint: 'Replace or remove the file, and its label with it.', where: { file: corrupt.file } });
+      const { split, corrupt, reports } = await checkedSplit(root, config, { cache, signal, progress: (done, total) => progress(done, total, {}, 'images') });
+      for (const part of ['train', 'validation'] as const)
+        for (const [what, count, more] of validationRows(reports[part])) log('info', `${part}: ${what}: ${count} ${more}`.trim());
+      if (corrupt.length > 0) note(`${corruptText(corrupt)} Left out, as data.corrupt says.`);
       for (const kind of ['degenerate-box', 'outside-box'] as const)
-        if (report.counts[kind] > 0)
-          note(`${report.counts[kind]} boxes are ${kind === 'degenerate-box' ? 'without area and left out' : 'partly outside their image and clipped'}.`);
+        if (reports.train.counts[kind] > 0)
+          note(`${reports.train.counts[kind]} boxes are ${kind === 'degenerate-box' ? 'without area and left out' : 'partly outside their image and clipped'}.`);
       await writeManifest(outputs.train, split.train, root);
       await writeManifest(outputs.validation, split.validation, root);
-      await writeFile(outputs.report, JSON.stringify(report));
+      await writeFile(outputs.report, JSON.stringify(reports));
     },
   });
 
@@ -83,11 +78,17 @@ export const convertStep = defineStep({
   name: 'convert',
   version: 1,
   exclusive: () => [thisCpu],
-  config: z.strictObject({ path: z.string().optional(), content: z.string().optional(), validation: z.union([z.number(), foldersSchema]), extension: z.string() }),
+  config: z.strictObject({
+    path: z.string().optional(),
+    content: z.string().optional(),
+    validation: z.union([z.number(), foldersSchema]),
+    corrupt: corruptSchema,
+    extension: z.string(),
+  }),
   inputs: { images: 'images?' },
   outputs: { records: 'tfrecords' },
   identity: ({ path: _, ...rest }) => rest,
-  async run({ config, inputs, outputs, signal, progress, log }) {
+  async run({ config, inputs, outputs, signal, progress, log, note }) {
     const root = inputs.images ?? (config.path as string);
     await mkdir(outputs.records, { recursive: true });
     const parts =
@@ -99,35 +100,13 @@ export const convertStep = defineStep({
       const report = await convertKitti(
         { root: folder, imageDirName: dirs.images, labelDirName: dirs.labels, imageExtension: config.extension, numShards: 10, partitionMode: 'random', valSplit },
         join(outputs.records, name),
-        { signal, onProgress: (done, total) => progress(done, total, {}, 'images') },
+        {
+          signal,
+          onProgress: (done, total) => progress(done, total, {}, 'images'),
+          ...(config.corrupt === 'skip' ? { onCorrupt: ({ message }) => note(`${message} Left out of the records.`) } : {}),
+        },
       );
       for (const fold of report.folds) log('info', `${name}: fold ${fold.fold}, ${fold.images} images`);
     }
   },
 });
-
-async function importSplit(
-  root: string,
-  config: { readonly format: string; readonly validation: number | z.output<typeof foldersSchema>; readonly split: string; readonly seed: number },
-  cache: StatCache,
-): Promise<Split> {
-  const options = { digest: (path: string) => cache.digestOf(path) };
-  const load = (path: string): Promise<Manifest> => {
-    switch (config.format) {
-      case 'voc':
-        return importVoc(path, options);
-      case 'coco':
-        return importCoco(path, options);
-      case 'folders':
-        return importFolders(path, options);
-      default:
-        return importKitti(path, options);
-    }
-  };
-  if (typeof config.validation !== 'number') return { train: await load(join(root, config.validation.train)), validation: await load(join(root, config.validation.val)) };
-  const whole = await load(root);
-  return splitManifest(
-    whole,
-    config.split === 'tlt' ? { kind: 'tlt-random', valSplitPercent: 100 * config.validation } : { kind: 'stratified', fraction: config.validation, seed: config.seed },
-  );
-}

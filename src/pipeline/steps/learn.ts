@@ -1,4 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { calibrationRecipe } from '../../compress/calibrate.ts';
 import { siblingModule } from '../../core/package-root.ts';
@@ -14,14 +15,18 @@ import { isolated } from '../isolation.ts';
 import type { BaselineScore, BaselinesRequest } from '../jobs/baselines.ts';
 import type { CalibrateRequest } from '../jobs/calibrate.ts';
 import type { EvaluateRequest, TensorsRequest } from '../jobs/evaluate.ts';
-import type { TrainingLog, TrainMessage, TrainRequest } from '../jobs/train.ts';
+import type { TrainingLog, TrainRequest } from '../jobs/train.ts';
 import { thisCpu } from '../this-machine.ts';
+import { compareTrainings, comparisonText, startText } from '../training-comparison.ts';
 import { trainingPlanSchema } from '../training-plan.ts';
+import { trainingReader } from '../training-reader.ts';
 
 const job = (name: string): string => siblingModule(import.meta.url, `../jobs/${name}`);
 const cpu = () => [thisCpu];
 /** Where the images lie: what scenes made, or a folder of the user's. No identity: the manifests hold their digests. */
 const root = z.string().optional();
+/** Memory for decoded images: no identity, since batches do not depend on it. */
+const cacheMiB = z.union([z.literal('auto'), z.int().nonnegative()]).default('auto');
 
 /** The network before its first step: from the zoo, or an ONNX classifier as the backbone; pretrained weights by name. Labels of a classifier are its data's. */
 export const initializeStep = defineStep({
@@ -44,6 +49,10 @@ export const initializeStep = defineStep({
     const labels = config.settings.labels ?? [...classes];
     if (config.from === 'onnx') {
       const network = networkFromOnnx({ ...config.settings, labels, graph: readOnnx(await readFile(config.source.path)) });
+      const fresh = [...network.graph.initializers.keys()].filter(
+        name => network.trainable.includes(name) && network.info.outputs.some(output => name.startsWith(output.split('/')[0] ?? output)),
+      );
+      log('info', `the backbone is that of ${config.source.path}; ${fresh.length} of ${network.trainable.length} tensors that learn are the new head’s (${fresh.join(', ')})`);
       return writeFile(outputs.network, writeOnnx(network.graph));
     }
     let network = buildNetwork({ ...config.settings, labels });
@@ -61,32 +70,29 @@ export const initializeStep = defineStep({
 export const trainStep = defineStep({
   name: 'train',
   version: 2,
-  config: z.strictObject({ plan: trainingPlanSchema, freeze: freezeSchema, root }),
-  inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?', teacher: 'network?' },
-  /** network: the one that goes on, best or last as the plan says. */
-  outputs: { network: 'network', best: 'network', last: 'network', log: 'training-log' },
-  identity: ({ root: _, ...rest }) => rest,
+  config: z.strictObject({ plan: trainingPlanSchema, freeze: freezeSchema, cacheMiB, overfit: z.boolean().default(false), root }),
+  inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?', teacher: 'network?', startScore: 'score?' },
+  /** network: the one that goes on, best or last as the plan says; curves: TensorBoard's event files. */
+  outputs: { network: 'network', best: 'network', last: 'network', log: 'training-log', curves: 'training-log' },
+  identity: ({ root: _, cacheMiB: __, overfit: ___, ...rest }) => rest,
   exclusive: cpu,
-  async run({ config: { plan, freeze, root }, inputs, outputs, scratch, signal, progress, log, note }) {
-    const request: TrainRequest = { plan, freeze, ...inputs, images: inputs.images ?? root, output: outputs.network, best: outputs.best, last: outputs.last, scratch };
-    const onMessage = (raw: unknown) => {
-      const message = raw as TrainMessage;
-      if (message.kind === 'note') return note(message.note);
-      if (message.kind === 'progress') {
-        const { epoch, step, steps, epochs, loss, learningRate, imagesPerSecond } = message.progress;
-        return progress((epoch - 1) * steps + step, epochs * steps, { loss, lr: learningRate, 'img/s': imagesPerSecond, epoch }, 'steps');
-      }
-      if (message.kind === 'score') return progress(message.epoch * message.steps, message.epochs * message.steps, scoreMetrics(message.score), 'steps');
-      const { epoch, loss, validation } = message.record;
-      log(
-        'info',
-        `epoch ${epoch}/${plan.epochs}${loss === undefined ? '' : `: loss ${loss.toPrecision(4)}`}${validation ? `, ${validation.metric} ${validation.value.toFixed(4)} (n ${validation.n})` : ''}`,
-      );
-    };
-    const result = await isolated<TrainingLog>(job('train'), 'trainJob', request, { signal, onMessage });
+  async run({ config: { plan, root, ...how }, inputs: { startScore, ...files }, outputs, scratch, signal, progress, log, note, previous }) {
+    const { network: output, best, last } = outputs;
+    const request: TrainRequest = { plan, ...how, ...files, images: files.images ?? root, output, best, last, scratch };
+    const folder = join(scratch, 'tensorboard');
+    log('info', `curves while it learns: tensorboard --logdir ${folder}`);
+    const reader = trainingReader({ progress, log, note, epochs: plan.epochs, folder });
+    const result = await isolated<TrainingLog>(job('train'), 'trainJob', request, { signal, onMessage: reader.read });
+    await reader.settled();
+    await cp(folder, outputs.curves, { recursive: true });
     if (result.resumedFrom !== undefined) log('info', `resumed after epoch ${result.resumedFrom}`);
     log('info', keptLine(result));
-    await writeFile(outputs.log, JSON.stringify({ ...result, resumedFrom: undefined }));
+    const start = startScore === undefined ? undefined : startText(result.history, JSON.parse(await readFile(startScore, 'utf8')) as Score);
+    if (start) (start.fits ? (text: string) => log('info', text) : note)(start.text);
+    const before = await previous();
+    const compared = before?.outputs.log === undefined ? undefined : compareTrainings(JSON.parse(await readFile(before.outputs.log, 'utf8')) as TrainingLog, result, before);
+    if (compared) note(comparisonText(compared));
+    await writeFile(outputs.log, JSON.stringify({ ...result, resumedFrom: undefined, compared }));
   },
 });
 
@@ -95,12 +101,6 @@ const keptLine = ({ best, last, kept }: TrainingLog): string => {
   const named = (epoch: number, value: number | undefined) => `epoch ${epoch}${value === undefined ? '' : ` (${value.toFixed(4)})`}`;
   return `${best ? `best ${named(best.epoch, best.value)}, ` : ''}last ${named(last.epoch, last.value)}; the ${kept} one goes on`;
 };
-
-/** A validation as metrics of a run's events: the score under its own name, and `class/<label>` where there are few enough to draw. */
-const scoreMetrics = ({ metric, value, perClass }: Score): Record<string, number> => ({
-  [metric]: value,
-  ...(perClass.length <= 24 ? Object.fromEntries(perClass.map(row => [`class/${row.label}`, row.value])) : {}),
-});
 
 /** The network's score on the validation images, as the host computes it. */
 export const evaluateStep = defineStep({

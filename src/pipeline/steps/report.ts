@@ -144,7 +144,7 @@ function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore 
   };
 }
 
-function stageOf(stage: 'train' | 'retrain', { history }: TrainingLog, score: Score) {
+function stageOf(stage: 'train' | 'retrain', { history, compared }: TrainingLog, score: Score) {
   return {
     stage,
     epochs: history.at(-1)?.epoch ?? 0,
@@ -152,6 +152,7 @@ function stageOf(stage: 'train' | 'retrain', { history }: TrainingLog, score: Sc
     value: score.value,
     n: score.n,
     decisions: score.decisions,
+    ...(compared ? { compared } : {}),
     curve: history.map(({ epoch, loss, learningRate, validation }) => ({
       epoch,
       learningRate,

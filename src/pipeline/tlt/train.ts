@@ -140,6 +140,9 @@ function epochReader(context: EpochContext) {
       case 'note':
         tell.note(message.note);
         break;
+      case 'log':
+        tell.say(message.text);
+        break;
       case 'progress':
         showProgress(message.progress, tell);
         break;

@@ -4,6 +4,7 @@ import type { Store } from '../../core/store.ts';
 import { placeBox, placementOf } from '../../data/placement.ts';
 import { isIgnoredClass, type Manifest, type Sample } from '../../data/sample.ts';
 import type { Problem, ValidationReport } from '../../data/validate.ts';
+import type { CheckedSplit } from '../checked-data.ts';
 import { readManifest } from '../manifest-file.ts';
 import { latestRecord } from '../outputs.ts';
 
@@ -29,7 +30,7 @@ export interface SampleView {
   readonly objects: readonly { readonly label: string; readonly x1: number; readonly y1: number; readonly x2: number; readonly y2: number }[];
   readonly className?: string;
 }
-/** The dataset as training sees it: from the last import, with the report of its validation (which looks at the training part). */
+/** The dataset as training sees it: from the last import, with the report of its validation; `sizes` and `counts` are of the training part. */
 export interface DatasetView {
   readonly at: string;
   readonly format: string;
@@ -55,7 +56,7 @@ export async function datasetView(store: Store): Promise<DatasetView | undefined
   const config = record.config as { readonly format: string; readonly path?: string; readonly input: DatasetView['input'] };
   const images = typeof record.inputs.images === 'string' ? store.path(record.inputs.images) : config.path;
   const [train, validation] = [await readManifest(store.path(trainFile), images), await readManifest(store.path(validationFile), images)];
-  const report = JSON.parse(await readFile(store.path(reportFile), 'utf8')) as ValidationReport;
+  const { train: report, validation: other } = JSON.parse(await readFile(store.path(reportFile), 'utf8')) as CheckedSplit['reports'];
   return {
     at: record.at,
     format: config.format,
@@ -65,7 +66,7 @@ export async function datasetView(store: Store): Promise<DatasetView | undefined
     heights: heightsOf(train, config.input),
     sizes: report.sizes,
     counts: report.counts,
-    problems: report.problems,
+    problems: [...report.problems, ...other.problems],
     samples: [...train.samples.map(sample => sampleView(train, sample, 'train')), ...validation.samples.map(sample => sampleView(validation, sample, 'validation'))],
   };
 }

@@ -10,6 +10,7 @@ import type { StageView } from '../../pipeline/views/training.ts';
 import type { Cli } from '../cli.ts';
 import { lookOf } from '../look.ts';
 import { bytesText, table } from '../output.ts';
+import { addDataVerbs } from './data.ts';
 
 interface Common {
   readonly project?: string;
@@ -37,6 +38,7 @@ export function addLookVerbs(program: Command, cli: Cli): void {
 
   const data = verb('data', 'the dataset as training sees it: classes, sizes, problems', async ({ store }) => datasetOf(store), dataWords);
   addShow(common(data.command('show [sample]')), cli);
+  addDataVerbs(data, cli);
   verb(
     'training',
     'curves and scores of the last training and retraining',

@@ -1,0 +1,50 @@
+import type { StepContext } from '../core/recipe.ts';
+import type { Score } from '../tasks/task.ts';
+import { TensorboardLog } from '../train/tensorboard-log.ts';
+import type { TrainMessage } from './jobs/train.ts';
+
+type Surroundings = Pick<StepContext<unknown, Record<never, never>, Record<never, never>>, 'progress' | 'log' | 'note'> & {
+  readonly epochs: number;
+  /** Where TensorBoard's event file goes. */
+  readonly folder: string;
+};
+
+/** Turns the training process's messages into events of the run and scalars for TensorBoard. */
+export function trainingReader({ progress, log, note, epochs, folder }: Surroundings) {
+  const board = new TensorboardLog(folder, new Date());
+  const read = (raw: unknown) => {
+    const message = raw as TrainMessage;
+    if (message.kind === 'note') return note(message.note);
+    if (message.kind === 'log') return log('info', message.text);
+    if (message.kind === 'progress') {
+      const { epoch, step, steps, loss, parts, learningRate, imagesPerSecond, etaSeconds, starved } = message.progress;
+      const at = (epoch - 1) * steps + step;
+      board.add(
+        at,
+        { 'train/loss': loss, 'train/learning_rate': learningRate, 'train/images_per_second': imagesPerSecond, 'train/memory_mb': message.residentMB, ...tagged('loss', parts) },
+        new Date(),
+      );
+      const figures = { loss, lr: learningRate, 'img/s': imagesPerSecond, epoch, 'eta s': Math.round(etaSeconds), 'wait %': Math.round(100 * starved), MB: message.residentMB };
+      return progress(at, epochs * steps, figures, 'steps');
+    }
+    if (message.kind === 'score') {
+      const metrics = scoreMetrics(message.score);
+      board.add(message.epoch, tagged('validation', metrics), new Date());
+      return progress(message.epoch * message.steps, message.epochs * message.steps, metrics, 'steps');
+    }
+    const { epoch, loss, validation, learningRate } = message.record;
+    board.add(epoch, { 'epoch/loss': loss, 'epoch/learning_rate': learningRate }, new Date());
+    const scored = validation ? `${validation.metric} ${validation.value.toFixed(4)} (n ${validation.n})` : '';
+    log('info', `epoch ${epoch}/${epochs}${loss === undefined ? '' : `: loss ${loss.toPrecision(4)}`}${scored === '' ? '' : `, ${scored}`}`);
+  };
+  return { read, settled: () => board.settled() };
+}
+
+const tagged = (group: string, values: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [`${group}/${name.replace(/[^\w./-]/g, '_')}`, value]));
+
+/** A validation as metrics of a run's events: the score under its own name, and `class/<label>` where there are few enough to draw. */
+const scoreMetrics = ({ metric, value, perClass }: Score): Record<string, number> => ({
+  [metric]: value,
+  ...(perClass.length <= 24 ? Object.fromEntries(perClass.map(row => [`class/${row.label}`, row.value])) : {}),
+});
