@@ -55,6 +55,7 @@ const log = {
     { epoch: 0, steps: 0, parts: {}, learningRate: 0, milliseconds: 0 },
     { epoch: 2, steps: 6, loss: 0.5, parts: {}, learningRate: 1e-3, milliseconds: 10 },
   ],
+  compared: { at: '2026-11-24T04:00:00.000Z', loss: [0.6, 0.5], seconds: [8, 10], changed: ['plan.epochs 1 → 2'] },
 };
 
 interface Wish {
@@ -127,7 +128,8 @@ test('every figure arrives where its readers look, under the published schema', 
     schemaVersion: 1,
     device: { name: 'bench', target: 'linux-x64' },
     model: { architecture: 'detectnet_v2_resnet10', bytes: model.length },
-    training: [{ stage: 'train', epochs: 2, metric: 'mAP', value: 0.79, n: 50, curve: [{ epoch: 0 }, { epoch: 2, loss: 0.5 }] }],
+    training: [{ stage: 'train', epochs: 2, metric: 'mAP', value: 0.79, n: 50, curve: [{ epoch: 0 }, { epoch: 2, loss: 0.5 }], compared: { loss: [0.6, 0.5] } }],
+    notes: expect.arrayContaining([expect.stringMatching(/^train: Against the training of .*last loss 0\.600 → 0\.500.*changed: plan\.epochs 1 → 2\.$/)]),
     pruning: {
       macsBefore: 100,
       macsAfter: 50,

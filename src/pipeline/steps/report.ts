@@ -17,6 +17,7 @@ import type { TrainingLog } from '../jobs/train.ts';
 import { reportImages } from '../report-images.ts';
 import { taskPlanSchema } from '../task-plan.ts';
 import { thisCpu } from '../this-machine.ts';
+import { comparisonText } from '../training-comparison.ts';
 import type { DeviceScore } from './accuracy.ts';
 
 const lineSchema = z.strictObject({ network: z.enum(['baseline', 'results']), batch: z.int(), precision: z.enum(['fp32', 'fp16', 'int8']) });
@@ -66,15 +67,17 @@ export const reportStep = defineStep({
     const info = networkInfoOf(graph);
     const prune = inputs.pruneReport === undefined ? undefined : await json<PruneReport>(inputs.pruneReport);
     const trained = inputs.trainScore === undefined ? undefined : await json<Score>(inputs.trainScore);
+    const training = [
+      ...(inputs.trainLog && trained ? [stageOf('train', await json<TrainingLog>(inputs.trainLog), trained)] : []),
+      ...(inputs.retrainLog && inputs.retrainScore ? [stageOf('retrain', await json<TrainingLog>(inputs.retrainLog), await json<Score>(inputs.retrainScore))] : []),
+    ];
+    const compared = training.flatMap(({ stage, compared }) => (compared ? [`${stage}: ${comparisonText(compared)}`] : []));
     const report: Report = {
       schemaVersion: 1,
       device: config.device,
       protocol: config.protocol,
       model: { name: info?.architecture, architecture: info?.architecture, task: info?.task, parameters: cost.parameters, macs: cost.macs, bytes: (await stat(inputs.model)).size },
-      training: [
-        ...(inputs.trainLog && trained ? [stageOf('train', await json<TrainingLog>(inputs.trainLog), trained)] : []),
-        ...(inputs.retrainLog && inputs.retrainScore ? [stageOf('retrain', await json<TrainingLog>(inputs.retrainLog), await json<Score>(inputs.retrainScore))] : []),
-      ],
+      training,
       ...(prune && trained && inputs.pruneScore ? { pruning: pruningOf(prune, trained, await json<Score>(inputs.pruneScore)) } : {}),
       baseline: of('baseline'),
       results: of('results'),
@@ -85,7 +88,7 @@ export const reportStep = defineStep({
       project: { name: config.project },
       gate,
       images: inputs.images && config.task ? await reportImages(inputs.images, inputs.outputs, config.task, info) : [],
-      notes: [...new Set([...passports.flatMap(passport => passport.notes), ...(inputs.baselines ? baselineNotes(await json(inputs.baselines)) : [])])],
+      notes: [...new Set([...passports.flatMap(passport => passport.notes), ...compared, ...(inputs.baselines ? baselineNotes(await json(inputs.baselines)) : [])])],
     };
     for (const row of report.results) if (row.gate === 'unjudged' && row.gateNote) note(`${row.precision}: ${row.gateNote}`);
     const checked = parseReport(JSON.parse(JSON.stringify(report)));
@@ -152,7 +155,7 @@ function stageOf(stage: 'train' | 'retrain', { history, compared }: TrainingLog,
     value: score.value,
     n: score.n,
     decisions: score.decisions,
-    ...(compared ? { compared } : {}),
+    compared,
     curve: history.map(({ epoch, loss, learningRate, validation }) => ({
       epoch,
       learningRate,
