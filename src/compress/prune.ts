@@ -168,8 +168,11 @@ export function pruneSizes(plan: PrunePlan): (threshold: number) => PruneSize {
     return found;
   };
 }
+/** A weight by its dimensions alone, its values left as they were: costs read no more. Integers are shapes and indices, which do count. */
+const shapeOnly: typeof sliceTensor = (tensor, living) =>
+  tensor.dataType === 'float32' ? { ...tensor, dims: tensor.dims.map((dim, axis) => living[axis]?.length ?? dim) } : sliceTensor(tensor, living);
 function sizeAt(plan: PrunePlan, threshold: number): PruneSize {
-  const { graph } = sizedAt(plan, threshold);
+  const graph = withoutChannels(plan.network.graph, plan.classes, removedChannels(plan, threshold), shapeOnly);
   const { macs, parameters } = costOf(graph);
   return { macs, parameters, filters: plan.groups.flatMap(({ layers }) => layers.map(layer => graph.initializers.get(layer.weight)?.dims[layer.axis] ?? 0)) };
 }
@@ -184,14 +187,14 @@ export function prune(network: Network, settings: PruneSettings, statistics?: Ac
   return { network: pruned, report: reportOf(plan, pruned, settings) };
 }
 
-function withoutChannels(graph: Graph, classes: ChannelClasses, removed: ReadonlySet<number>): Graph {
+function withoutChannels(graph: Graph, classes: ChannelClasses, removed: ReadonlySet<number>, slice: typeof sliceTensor = sliceTensor): Graph {
   const livingOn = (value: string): (readonly number[] | undefined)[] =>
     classes.dimsOf(value).map((dim, axis) => {
       const living = Array.from({ length: dim }, (_, index) => index).filter(index => !removed.has(classes.classOf(value, axis, index)));
       return living.length === dim ? undefined : living;
     });
   const initializers = new Map<string, Tensor>();
-  for (const [name, tensor] of graph.initializers) initializers.set(name, sliceTensor(tensor, livingOn(name)));
+  for (const [name, tensor] of graph.initializers) initializers.set(name, slice(tensor, livingOn(name)));
   const nodes = graph.nodes.map(node => resized(graph, node, initializers, livingOn));
   return { ...graph, nodes, initializers };
 }

@@ -28,6 +28,17 @@ test('settings change together, and nothing else in the file does', async () => 
   expect(written()).toBe(`${text.replace('threshold: 0.1, granularity: 8', 'granularity: 8, keepMacs: 0.4')}retrain:\n  spec: specs/retrain.txt\n`);
 });
 
+test('a value that stands there is replaced in place, the rest keeps its spelling', async () => {
+  const odd = `${text}export: {precisions: [fp32,   int8], calibration:   'minmax'  } # as I like it\n`;
+  writeFileSync(join(folder, 'edgeforge.yaml'), odd);
+  await setProjectValues(folder, [
+    { path: ['export', 'calibration'], value: 'entropy' },
+    { path: ['prune', 'threshold'], value: 0.25 },
+    { path: ['prune', 'keepMacs'], value: undefined },
+  ]);
+  expect(written()).toBe(odd.replace("'minmax'", 'entropy').replace('threshold: 0.1', 'threshold: 0.25'));
+});
+
 test('what would be no project is refused and not written', async () => {
   await expect(setProjectValues(folder, [{ path: ['prune', 'keepMacs'], value: 0.4 }])).rejects.toThrow(/more than one goal/);
   await expect(setProjectValues(folder, [{ path: ['prune', 'keepMcas'], value: 0.4 }])).rejects.toThrow(/unknown setting "keepMcas"/);

@@ -82,7 +82,9 @@ function addShow(command: Command, cli: Cli): void {
           throw new EdgeError('usage', `There is no sample "${wanted}".`, { hint: `Name one of ${view.samples.length}: ${view.samples[0]?.id ?? ''} …, or its number.` });
         const { samplePicture } = await import('../pictures/sample-picture.ts');
         const look = { ...lookOf(process.env), ...(cli.output.colour ? {} : { colour: 'none' as const, graphics: 'none' as const }) };
-        cli.output.out(await samplePicture(sample, { columns: cli.output.columns, rows: (process.stdout.rows ?? 40) - 3, look, classes: view.classes.map(({ name }) => name) }));
+        cli.output.out(
+          await samplePicture(sample, { columns: cli.output.columns || 80, rows: (process.stdout.rows || 40) - 3, look, classes: view.classes.map(({ name }) => name) }),
+        );
         cli.output.out(`${sample.id} (${sample.part}, ${sample.width}×${sample.height}): ${sample.className ?? `${sample.objects.length} objects`}`);
         return 0;
       }),
