@@ -241,6 +241,11 @@ describe('what keys do', () => {
     expect(session.picture()).toContain('Samples (1)');
     expect(session.picture()).toContain('000001');
   });
+  it('a stopped training says how to go on', () => {
+    const stopped = at(64, { type: 'step-failed', step: 'train', code: 'cancelled', message: 'trainJob was cancelled.', hint: 'Run the same command again to go on from here.' });
+    const session = opened(80, 24).watch([...training, stopped, at(64, { type: 'run-finished', ok: false, exitCode: 130 })]);
+    expect(session.keys('3').picture()).toContain('train was stopped\nt goes on from its last checkpoint');
+  });
   it('a spec is edited and checked, with lines', () => {
     expect(opened(80, 24).keys('3', 'e').effects.at(-1)).toEqual({ do: 'edit', file: 'specs/train.txt', check: ['spec', 'check', 'specs/train.txt'] });
   });

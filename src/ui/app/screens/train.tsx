@@ -7,7 +7,7 @@ import { bar, plotLines } from '../../components/plot.ts';
 import { durationText } from '../../output.ts';
 import { figure } from '../../run-lines.ts';
 import { fitted, when } from '../fit.ts';
-import { glyphsOf } from '../glyphs.ts';
+import { type Glyphs, glyphsOf } from '../glyphs.ts';
 import { sure } from '../questions.ts';
 import type { Screen, ScreenProps } from '../screen.ts';
 import { cursorOf, isLive, type UiState } from '../state.ts';
@@ -76,7 +76,7 @@ function Train({ state, columns, rows }: ScreenProps) {
     return <Text>{`${stage} never ran. Press ${stage === 'train' ? 't' : 'x'} ($ edgeforge run ${stage}), or e to edit ${view?.spec ?? 'its spec'} first.`}</Text>;
   }
   const classRows = Math.min(curves.classes.length, Math.max(2, rows - 14));
-  const height = Math.max(5, Math.min(16, rows - 4 - classRows));
+  const height = Math.max(5, Math.min(28, rows - 4 - classRows));
   const half = Math.floor(columns / 2) - 1;
   const across = [...curves.loss, ...curves.metric].map(([x]) => x);
   const x = [Math.min(...across), Math.max(...across)] as const;
@@ -118,7 +118,9 @@ function StageLine({ state, stage, view, columns }: { readonly state: UiState; r
     const eta = isLive(state) ? etaMs(step, state.nowMs) : undefined;
     const cells = Math.max(6, Math.min(20, columns - 70));
     const filled = Math.round((cells * done) / Math.max(1, total));
-    const numbers = Object.entries(step.metrics).flatMap(([name, value]) => (name.startsWith('class/') || isScore(name) ? [] : [`${name} ${figure(value)}`]));
+    const numbers = Object.entries(step.metrics).flatMap(([name, value]) =>
+      name.startsWith('class/') || name.startsWith('eta') || isScore(name) ? [] : [`${name} ${figure(value)}`],
+    );
     return (
       <Box flexDirection="column">
         <Text wrap="truncate">
@@ -129,7 +131,7 @@ function StageLine({ state, stage, view, columns }: { readonly state: UiState; r
       </Box>
     );
   }
-  const { log, score } = view ?? {};
+  const log = view?.log;
   const begun = state.watched?.state.steps.get(stage);
   if (begun?.status === 'running')
     return (
@@ -141,22 +143,27 @@ function StageLine({ state, stage, view, columns }: { readonly state: UiState; r
         <Text dimColor>{log ? `Until its first figures: the last ${stage}ing, ${when(log.at)}` : 'No figures yet.'}</Text>
       </Box>
     );
-  const failed = state.watched?.state.steps.get(stage)?.failure;
+  const [how, more] = endedWords(stage, begun?.failure, view, glyphs);
   return (
     <Box flexDirection="column">
+      <Text wrap="truncate">{how}</Text>
       <Text wrap="truncate">
-        {failed
-          ? `${glyphs.failed} ${stage} failed: ${failed.message}`
-          : log
-            ? `${glyphs.ran} ${stage}: ${log.history.at(-1)?.epoch ?? 0} epochs in ${durationText(log.milliseconds)}${log.best ? `, best after epoch ${log.best.epoch}` : ''}, ${when(log.at)}`
-            : `${glyphs.running} ${stage}`}
-      </Text>
-      <Text wrap="truncate">
-        {failed ? `mend: ${failed.hint}` : score ? `${score.metric} ${percent(score.value)} on ${score.n} validation images (${score.decisions} decisions)` : 'not evaluated yet'}
+        {more}
         {view ? ` ${glyphs.dot} spec ${view.spec}` : ''}
       </Text>
     </Box>
   );
+}
+
+/** How a stage ended, in the watched run or the last time, and what follows from it. */
+function endedWords(stage: Stage, failure: StepState['failure'], view: StageView | undefined, glyphs: Glyphs): readonly [string, string] {
+  if (failure?.code === 'cancelled') return [`${glyphs.skipped} ${stage} was stopped`, `${stage === 'train' ? 't' : 'x'} goes on from its last checkpoint`];
+  if (failure) return [`${glyphs.failed} ${stage} failed: ${failure.message}`, `mend: ${failure.hint}`];
+  const { log, score } = view ?? {};
+  const scored = score ? `${score.metric} ${percent(score.value)} on ${score.n} validation images (${score.decisions} decisions)` : 'not evaluated yet';
+  if (!log) return [`${glyphs.running} ${stage}`, scored];
+  const best = log.best ? `, best after epoch ${log.best.epoch}` : '';
+  return [`${glyphs.ran} ${stage}: ${log.history.at(-1)?.epoch ?? 0} epochs in ${durationText(log.milliseconds)}${best}, ${when(log.at)}`, scored];
 }
 
 function Classes({ state, curves: { classes, metricName }, columns, rows }: { readonly state: UiState; readonly curves: Curves; readonly columns: number; readonly rows: number }) {
@@ -210,12 +217,12 @@ export const trainScreen: Screen = {
           ? sure({
               title: `Stop run ${state.watched?.id ?? ''}?`,
               lost: ['the epoch under way: it goes on from the last checkpoint'],
-              cli: 'Ctrl-C in edgeforge watch',
+              cli: 'Ctrl-C in edgeforge run',
               yes: 'stop it',
               does: { type: 'stop-run' },
             })
           : { not: 'No run is under way.' },
-      cli: () => 'Ctrl-C in edgeforge watch',
+      cli: () => 'Ctrl-C in edgeforge run',
     },
     {
       key: 'e',
