@@ -14,30 +14,31 @@ export function trainingReader({ progress, log, note, epochs, folder }: Surround
   const board = new TensorboardLog(folder, new Date());
   const read = (raw: unknown) => {
     const message = raw as TrainMessage;
+    drawOn(board, message);
     if (message.kind === 'note') return note(message.note);
     if (message.kind === 'log') return log('info', message.text);
     if (message.kind === 'progress') {
-      const { epoch, step, steps, loss, parts, learningRate, imagesPerSecond, etaSeconds, starved } = message.progress;
-      const at = (epoch - 1) * steps + step;
-      board.add(
-        at,
-        { 'train/loss': loss, 'train/learning_rate': learningRate, 'train/images_per_second': imagesPerSecond, 'train/memory_mb': message.residentMB, ...tagged('loss', parts) },
-        new Date(),
-      );
+      const { epoch, step, steps, loss, learningRate, imagesPerSecond, etaSeconds, starved } = message.progress;
       const figures = { loss, lr: learningRate, 'img/s': imagesPerSecond, epoch, 'eta s': Math.round(etaSeconds), 'wait %': Math.round(100 * starved), MB: message.residentMB };
-      return progress(at, epochs * steps, figures, 'steps');
+      return progress((epoch - 1) * steps + step, epochs * steps, figures, 'steps');
     }
-    if (message.kind === 'score') {
-      const metrics = scoreMetrics(message.score);
-      board.add(message.epoch, tagged('validation', metrics), new Date());
-      return progress(message.epoch * message.steps, message.epochs * message.steps, metrics, 'steps');
-    }
-    const { epoch, loss, validation, learningRate } = message.record;
-    board.add(epoch, { 'epoch/loss': loss, 'epoch/learning_rate': learningRate }, new Date());
+    if (message.kind === 'score') return progress(message.epoch * message.steps, message.epochs * message.steps, scoreMetrics(message.score), 'steps');
+    const { epoch, loss, validation } = message.record;
     const scored = validation ? `${validation.metric} ${validation.value.toFixed(4)} (n ${validation.n})` : '';
     log('info', `epoch ${epoch}/${epochs}${loss === undefined ? '' : `: loss ${loss.toPrecision(4)}`}${scored === '' ? '' : `, ${scored}`}`);
   };
   return { read, settled: () => board.settled() };
+}
+
+/** The scalars of a training's message, on TensorBoard: steps under `train/` and `loss/`, epochs under `epoch/` and `validation/`. */
+export function drawOn(board: TensorboardLog, message: TrainMessage): void {
+  const now = new Date();
+  if (message.kind === 'progress') {
+    const { epoch, step, steps, loss, parts, learningRate, imagesPerSecond } = message.progress;
+    const scalars = { 'train/loss': loss, 'train/learning_rate': learningRate, 'train/images_per_second': imagesPerSecond, 'train/memory_mb': message.residentMB };
+    board.add((epoch - 1) * steps + step, { ...scalars, ...tagged('loss', parts) }, now);
+  } else if (message.kind === 'score') board.add(message.epoch, tagged('validation', scoreMetrics(message.score)), now);
+  else if (message.kind === 'epoch') board.add(message.record.epoch, { 'epoch/loss': message.record.loss, 'epoch/learning_rate': message.record.learningRate }, now);
 }
 
 const tagged = (group: string, values: Readonly<Record<string, number>>): Record<string, number> =>

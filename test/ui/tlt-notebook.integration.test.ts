@@ -49,7 +49,7 @@ test('the notebook’s commands run from first to last and leave what TLT leaves
   }
   const at = (...parts: string[]) => join(folder, 'detectnet_v2', ...parts);
   expect(await readdir(at('experiment_dir_unpruned', 'weights'))).toEqual(expect.arrayContaining(['resnet10_detector.tlt', 'resnet10_detector.onnx']));
-  expect(await readdir(at('experiment_dir_unpruned'))).toEqual(expect.arrayContaining(['model.epoch-1.tlt', 'status.json', 'experiment_spec.txt']));
+  expect(await readdir(at('experiment_dir_unpruned'))).toEqual(expect.arrayContaining(['model.epoch-1.tlt', 'status.json', 'experiment_spec.txt', 'tensorboard']));
   const lines = (await readFile(at('experiment_dir_unpruned', 'status.json'), 'utf8')).trimEnd().split('\n');
   const statuses = lines.map(line => (JSON.parse(line) as { status: string }).status);
   expect([statuses[0], statuses.at(-1)]).toEqual(['STARTED', 'SUCCESS']);

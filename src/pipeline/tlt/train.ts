@@ -11,9 +11,11 @@ import type { TltNetwork } from '../../formats/spec/cli-flags.ts';
 import { detectnetSpec } from '../../formats/spec/detectnet-spec.ts';
 import type { EpochRecord, FitProgress } from '../../train/fit.ts';
 import { formatDuration } from '../../train/status-log.ts';
+import { TensorboardLog } from '../../train/tensorboard-log.ts';
 import { isolated } from '../isolation.ts';
 import { type CheckpointFiles, checkpointFile, type TrainingLog, type TrainMessage, type TrainRequest } from '../jobs/train.ts';
 import type { SpecPlan } from '../training-plan.ts';
+import { drawOn } from '../training-reader.ts';
 import { type SpecData, specData } from './datasets.ts';
 import { writeModel } from './model-file.ts';
 import { readSpecText, readTrainingSpec } from './spec-file.ts';
@@ -134,8 +136,10 @@ function epochReader(context: EpochContext) {
     promise.catch(() => undefined);
     work.push(promise);
   };
+  const board = new TensorboardLog(join(context.results, 'tensorboard'), new Date());
   const read = (raw: unknown): void => {
     const message = raw as TrainMessage;
+    drawOn(board, message);
     switch (message.kind) {
       case 'note':
         tell.note(message.note);
@@ -158,7 +162,7 @@ function epochReader(context: EpochContext) {
   return {
     read,
     settled: async () => {
-      await Promise.all(work);
+      await Promise.all([...work, board.settled()]);
       if (context.network === 'classification' && rows.length > 0) await writeAtomic(join(context.results, 'training.csv'), `epoch,loss,lr,val_acc\n${rows.join('\n')}\n`);
       if (rows.length === 0) tell.say(`All ${plan.training.epochs} epochs were done already.`);
     },
