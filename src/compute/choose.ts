@@ -57,6 +57,10 @@ export function computeFacts(): ComputeFacts {
 /** The commands that add what is missing. */
 export const computeMends = {
   cuda: 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js',
+  /** The provider links to CUDA 12 and cuDNN 9, which NVIDIA's package sources hold. */
+  cudnn: 'sudo apt install cuda-toolkit-12-6 libcudnn9-cuda-12',
+  /** NVIDIA's driver brings its own Vulkan; Intel's and AMD's are Mesa's. */
+  vulkan: 'sudo apt install libvulkan1 mesa-vulkan-drivers',
   tfjsGpu: 'npm install @tensorflow/tfjs-node-gpu',
   tfjs: 'npm install @tensorflow/tfjs-node',
 } as const;

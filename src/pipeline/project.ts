@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Document, isMap, isScalar, LineCounter, parseDocument, type Node as YamlNode } from 'yaml';
 import { z } from 'zod';
+import { computeWishSchema } from '../compute/choose.ts';
 import { EdgeError } from '../core/errors.ts';
 import { deviceDefinitionSchema } from '../deploy/definition.ts';
 import { deepstreamVersions } from '../formats/deepstream-version.ts';
@@ -94,6 +95,8 @@ export const defaultProtocol = benchmarkSchema.parse({});
 
 export const projectSchema = z.strictObject({
   task: z.enum(['detectnet_v2', 'classification']),
+  /** What trains: see what is here, and what auto takes, with `edgeforge doctor`. */
+  compute: computeWishSchema.default('auto'),
   data: dataSchema,
   model: modelSchema,
   training: trainingSectionSchema.optional(),

@@ -1,5 +1,6 @@
 import { extname } from 'node:path';
 import { pruneSettings } from '../compress/prune.ts';
+import { type ComputeName, chooseCompute } from '../compute/choose.ts';
 import { asEdgeError, EdgeError } from '../core/errors.ts';
 import { type Artifact, Recipe } from '../core/recipe.ts';
 import type { StatCache } from '../core/stat-cache.ts';
@@ -58,15 +59,15 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
   const data = await addData(recipe, project, first, cache);
   const { network } = recipe.add(initializeStep, { config: await networkConfig(project, first, cache), inputs: { train: data.train } });
   const freeze = freezeOf(first, settings.model.freezeLayers, settings.training);
-  const { cacheMiB } = settings.data;
+  const { name: compute } = chooseCompute(settings.compute);
   const trained = recipe.add(trainStep, {
-    config: { plan: first.training, freeze, cacheMiB, overfit: settings.training?.overfitCheck, ...data.root },
+    config: { plan: first.training, freeze, compute, cacheMiB: settings.data.cacheMiB, overfit: settings.training?.overfitCheck, ...data.root },
     inputs: { network, ...data.learning },
   });
   const evaluated = recipe.add(evaluateStep, { config: { plan: first.training, ...data.root }, inputs: { network: trained.network, ...data.judging } });
 
   const { scores: baselines } = recipe.add(baselinesStep, { config: { plan: first.training, tuning: 100, ...data.root }, inputs: { network, ...data.learning } });
-  const line = await addPruning(recipe, project, { first, data, trained, evaluated });
+  const line = await addPruning(recipe, project, { first, compute, data, trained, evaluated });
   const recipeFile = await readCalibration(project);
   const exported = (name: NetworkArtifacts['name'], from: { readonly network: Artifact<'network'>; readonly score: Artifact<'score'> }): NetworkArtifacts => {
     const id = (step: string) => (name === 'baseline' ? `${step} unpruned` : step);
@@ -151,6 +152,7 @@ async function addPruning(
   project: Project,
   given: {
     readonly first: SpecPlan;
+    readonly compute: ComputeName;
     readonly data: Data;
     readonly trained: { readonly network: Artifact<'network'> };
     readonly evaluated: { readonly score: Artifact<'score'> };
@@ -177,6 +179,7 @@ async function addPruning(
     config: {
       plan: { ...second.training, ...distillOf(retrain.distill) },
       freeze: freezeOf(second, retrain.freezeLayers ?? project.settings.model.freezeLayers, section),
+      compute: given.compute,
       cacheMiB: project.settings.data.cacheMiB,
       ...data.root,
     },

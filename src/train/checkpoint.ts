@@ -14,6 +14,8 @@ const headerSchema = z.strictObject({
   epoch: z.number().int().nonnegative(),
   step: z.number().int().nonnegative(),
   updates: z.number().int().nonnegative(),
+  /** What computed it. Another compute may go on from here, but not to the same bits. */
+  compute: z.string().optional(),
   /** What must be equal for a resume to mean the same training. */
   identity: z.string(),
   best: z.strictObject({ epoch: z.number().int().nonnegative(), value: z.number() }).optional(),

@@ -2,14 +2,13 @@ import { join } from 'node:path';
 import { EdgeError } from '../core/errors.ts';
 import type { Graph, Tensor } from '../graph/ir.ts';
 import type { Annotation, Network, Score, Task } from '../tasks/task.ts';
+import { Ahead } from './ahead.ts';
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
-import { drawMasks } from './dropout.ts';
-import { mixup, mixupPlan } from './mixup.ts';
 import { explainNotFinite } from './not-finite.ts';
 import { Pace, type Speed } from './pace.ts';
 import { learningRateAt, type Patience, patienceOf, type ScheduleSettings } from './schedules.ts';
-import { compileTrainStep, resultOf, type StepResult, type TrainStep, type TrainStepOptions } from './step.ts';
-import type { Share } from './update-graph.ts';
+import { compileTrainStep, resultOf, type StepFeeds, type StepResult, type TrainStep, type TrainStepOptions } from './step.ts';
+import { copied, notesOfMove, stateAhead, stepFeeds } from './step-feeds.ts';
 
 /** A batch as the data room makes it: always as many rows as the step was compiled for. */
 export interface TrainBatch {
@@ -73,6 +72,8 @@ export interface FitResult {
   readonly best: { readonly network: Network; readonly epoch: number; readonly value: number } | undefined;
   readonly history: readonly EpochRecord[];
   readonly resumedFrom: number | undefined;
+  /** What made the numbers, and the lowering it ran. */
+  readonly computed: Pick<TrainStep, 'compute' | 'lowering'>;
 }
 
 /** Trains. Killed at any moment and called again with `resume`, it ends with the very same bits: a checkpoint holds all that a next epoch depends on. */
@@ -137,6 +138,7 @@ class Training {
       });
     }
     await this.#step.restore(found.tensors);
+    for (const note of notesOfMove(found, this.#step)) this.#options.onNote?.(note);
     this.#options.task.restore(found.task);
     this.#history.push(...(found.history as EpochRecord[]));
     this.epoch = found.epoch;
@@ -178,32 +180,40 @@ class Training {
 
   async #steppedEpoch(epoch: number): Promise<{ steps: number; loss: number; parts: Record<string, number>; learningRate: number }> {
     const { batches, signal, stepsPerEpoch } = this.#options;
-    const iterator = batches(epoch)[Symbol.asyncIterator]();
+    const source = new Ahead(batches(epoch));
     const sums = { steps: 0, loss: 0, parts: {} as Record<string, number>, learningRate: 0 };
     const pace = new Pace(this.#step.batch);
-    // The next batch is asked for before the step runs: the step has its own thread, so both happen at once.
-    let ahead = asked(iterator.next());
     try {
       while (sums.steps < stepsPerEpoch) {
         if (signal?.aborted)
           throw new EdgeError('cancelled', `The training was cancelled in epoch ${epoch}.`, { hint: 'Run the same command again: it goes on from the last finished epoch.' });
-        const waited = performance.now();
-        const batch = await ahead;
-        if (batch.done) break;
-        ahead = asked(iterator.next());
-        const began = performance.now();
-        sums.learningRate = this.#rate();
-        const result = await this.#stepOnce(batch.value, epoch, sums.steps, sums.learningRate);
-        batch.value.release?.();
-        sums.steps++;
-        sums.loss += result.loss;
-        for (const [name, value] of Object.entries(result.parts)) sums.parts[name] = (sums.parts[name] ?? 0) + value;
-        pace.add(began - waited, performance.now() - began);
-        this.#report(epoch, sums.steps, result, sums.learningRate, pace);
+        const started = performance.now();
+        let waited = 0;
+        const [call, taken]: [StepFeeds[], TrainBatch[]] = [[], []];
+        while (call.length < Math.min(this.#step.stepsPerCall, stepsPerEpoch - sums.steps)) {
+          const asked = performance.now();
+          const batch = await source.next();
+          waited += performance.now() - asked;
+          if (batch === undefined) break;
+          sums.learningRate = this.#rate();
+          const own = this.#step.stepsPerCall === 1 ? batch : copied(batch);
+          taken.push(own);
+          call.push(this.#feeds(own, epoch, sums.steps + call.length, sums.learningRate));
+        }
+        if (call.length === 0) break;
+        const results = await this.#run(call, epoch, sums.steps);
+        for (const batch of taken) batch.release?.();
+        const worked = performance.now() - started - waited;
+        for (const [at, result] of results.entries()) {
+          sums.steps++;
+          sums.loss += result.loss;
+          for (const [name, value] of Object.entries(result.parts)) sums.parts[name] = (sums.parts[name] ?? 0) + value;
+          pace.add(waited / call.length, worked / call.length);
+          this.#report(epoch, sums.steps, result, call[at]?.learningRate ?? sums.learningRate, pace);
+        }
       }
     } finally {
-      await ahead.catch(() => {});
-      await iterator.return?.();
+      await source.close();
     }
     if (sums.steps === 0)
       throw new EdgeError('dataset-invalid', `Epoch ${epoch} has no batch.`, { hint: 'The training set must fill at least one batch: lower batch_size_per_gpu.' });
@@ -222,27 +232,21 @@ class Training {
     );
   }
 
-  /** Step `index` (from 0) of an epoch. */
-  async #stepOnce(batch: TrainBatch, epoch: number, index: number, learningRate: number): Promise<StepResult> {
-    const { task, network, seed = 0, dropout = 0, mixup: mixing } = this.#options;
-    const encoded = { images: batch.images, targets: task.encode(batch.annotations) };
-    const { images, targets } = mixing ? mixup(encoded.images, encoded.targets, mixupPlan(batch.annotations.length, mixing.alpha, { seed, epoch, step: index })) : encoded;
-    const masks = drawMasks(this.#step.masks, dropout, { seed, step: this.#steps });
-    const share = this.#share(index);
-    const result = await this.#step.run({ images, targets, lossWeights: task.lossWeights(), t: this.#updates + 1, learningRate, share, masks });
-    if (!Number.isFinite(result.loss))
-      throw await explainNotFinite(network, await this.#step.state('before'), images, `in step ${index + 1} of epoch ${epoch} at the learning rate ${learningRate.toPrecision(3)}`);
+  /** What step `index` (from 0) of an epoch is fed; counts it. */
+  #feeds(batch: TrainBatch, epoch: number, index: number, learningRate: number): StepFeeds {
+    const feeds = stepFeeds(batch, this.#options, this.#step, { epoch, index, steps: this.#steps, updates: this.#updates }, learningRate);
     this.#steps++;
-    if (share.last) this.#updates++;
-    return result;
+    if (feeds.share?.last) this.#updates++;
+    return feeds;
   }
-
-  /** Batches make an update together within their epoch only; the last ones of an epoch may be fewer. */
-  #share(index: number): Share {
-    const { accumulate = 1, stepsPerEpoch } = this.#options;
-    const place = index % accumulate;
-    const count = Math.min(accumulate, stepsPerEpoch - (index - place));
-    return { first: place === 0, last: place === count - 1, count };
+  /** One call: the steps from `first` of an epoch on. */
+  async #run(call: readonly StepFeeds[], epoch: number, first: number): Promise<readonly StepResult[]> {
+    const results = await this.#step.runMany(call);
+    const bad = results.findIndex(({ loss }) => !Number.isFinite(loss));
+    if (bad < 0) return results;
+    const { images, learningRate } = call[bad] as StepFeeds;
+    const when = `in step ${first + bad + 1} of epoch ${epoch} at the learning rate ${learningRate.toPrecision(3)}`;
+    throw await explainNotFinite(this.#options.network, await stateAhead(this.#step, call, bad), images, when);
   }
 
   #report(epoch: number, step: number, { loss, parts }: StepResult, learningRate: number, pace: Pace): void {
@@ -268,6 +272,7 @@ class Training {
       epoch: record.epoch,
       step: this.#steps,
       updates: this.#updates,
+      compute: this.#step.compute,
       identity: identity ?? '',
       task: task.state(),
       history: this.#history,
@@ -289,12 +294,7 @@ class Training {
       best: this.#best && kept ? { network: as(kept.tensors), ...this.#best } : undefined,
       history: this.#history,
       resumedFrom: this.#resumedFrom,
+      computed: { compute: this.#step.compute, lowering: this.#step.lowering },
     };
   }
-}
-
-/** A promise whose failure waits until it is awaited. */
-function asked<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
-  return promise;
 }

@@ -56,6 +56,7 @@ const log = {
     { epoch: 2, steps: 6, loss: 0.5, parts: {}, learningRate: 1e-3, milliseconds: 10 },
   ],
   compared: { at: '2026-11-24T04:00:00.000Z', loss: [0.6, 0.5], seconds: [8, 10], changed: ['plan.epochs 1 → 2'] },
+  computed: { compute: 'onnxruntime-cpu', lowering: 'std' },
 };
 
 interface Wish {

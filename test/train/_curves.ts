@@ -47,7 +47,7 @@ export const curveCases: readonly CurveCase[] = [
     batch: 2,
     optimizer: 'adam',
     learningRate: 5e-4,
-    network: () => buildNetwork({ architecture: 'detectnet_v2_resnet10', labels, height, width, widthMultiplier: 0.125 }),
+    network: () => buildNetwork({ architecture: 'detectnet_v2_resnet10', labels, height, width, widthMultiplier: 0.0625 }),
     task: () => openDetectnet({ labels, width, height }),
     batchAt: index => ({ images: noise([2, 3, height, width], index + 9), annotations: [boxes(index), boxes(index + 1)] }),
   },

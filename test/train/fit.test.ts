@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { computeFacts } from '../../src/compute/choose.ts';
 import type { Score } from '../../src/tasks/task.ts';
 import { readCheckpoint } from '../../src/train/checkpoint.ts';
 import { type EpochRecord, type FitOptions, type FitProgress, fit as train } from '../../src/train/fit.ts';
@@ -125,5 +126,38 @@ describe('fit', () => {
   it('says when an epoch has no batch', async () => {
     async function* none() {}
     await expect(train(settings({ batches: none }))).rejects.toMatchObject({ code: 'dataset-invalid' });
+  });
+
+  it('takes several steps per call to the same weights', async () => {
+    const single = await train(settings({ lowering: 'std', epochs: 2 }));
+    const progress: FitProgress[] = [];
+    const looped = await train(settings({ lowering: 'std', epochs: 2, stepsPerCall: 3, onProgress: each => void progress.push(each) }));
+    for (const [name, tensor] of single.network.graph.initializers) expect(looped.network.graph.initializers.get(name)?.data, name).toEqual(tensor.data);
+    expect(progress.map(({ step }) => step)).toEqual([...Array(2)].flatMap(() => Array.from({ length: steps }, (_, at) => at + 1)));
+  });
+
+  it('finds the bad step of a call that took several', async () => {
+    async function* bad() {
+      yield* [toyBatch(batch, 1), toyBatch(batch, 2)];
+      const each = toyBatch(batch, 3);
+      each.images.data[5] = Number.NaN;
+      yield each;
+      yield toyBatch(batch, 4);
+    }
+    await expect(train(settings({ batches: bad, stepsPerEpoch: 4, stepsPerCall: 4 }))).rejects.toMatchObject({
+      code: 'not-finite',
+      message: expect.stringMatching(/step 3 of epoch 1.*images/),
+    });
+  });
+
+  it.skipIf(computeFacts().tfjs === undefined)('goes on under another compute, with a note', { timeout: 240_000 }, async () => {
+    const small = { folder: join(root, 'moved'), network: toyNetwork({ width: 8 }), batch: 2, stepsPerEpoch: 2, batches: (epoch: number) => toyEpoch(epoch, 2, 2) };
+    const first = await train(settings({ ...small, epochs: 1 }));
+    expect(first.computed.compute).toBe('onnxruntime-cpu');
+    const notes: string[] = [];
+    const there = await train(settings({ ...small, epochs: 2, resume: true, compute: 'tfjs', onNote: note => notes.push(note) }));
+    expect(there).toMatchObject({ resumedFrom: 1, computed: { compute: 'tfjs', lowering: 'tfjs' } });
+    expect(there.history.at(-1)?.loss).toBeGreaterThan(0);
+    expect(notes.join()).toContain('not bit for bit');
   });
 });

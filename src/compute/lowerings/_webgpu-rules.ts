@@ -1,7 +1,8 @@
 import { floatOf, int, intOf, ints, intsOf, type Node } from '../../graph/ir.ts';
 import { dimsOf, type EmitContext, words } from './_emit.ts';
 import { type Geometry, geometryOf } from './_geometry.ts';
-import { normGradBy } from './_std-rest.ts';
+import * as std from './_std-conv.ts';
+import * as rest from './_std-rest.ts';
 
 /** Mean over all axes but the channels, the innermost axes first: a GPU reduces these in parallel, all at once it would take one thread per channel. */
 function channelMean({ builder }: EmitContext, value: string, rank: number): string {
@@ -32,7 +33,7 @@ export function batchNormTrain(node: Node, context: EmitContext): void {
   const scale = mul(gamma, inverseDeviation(spread, floatOf(node, 'epsilon', 1e-5)));
   add(mul(centred, wide(scale)), wide(beta), y);
 }
-export const batchNormGrad = (node: Node, context: EmitContext): void => normGradBy((value, rank) => channelMean(context, value, rank), node, context);
+export const batchNormGrad = (node: Node, context: EmitContext): void => rest.normGradBy((value, rank) => channelMean(context, value, rank), node, context);
 
 /** The window positions that read tap (row, column) of the kernel, from an input padded as the window wants it: [n, c, oh, ow]. */
 function tapOf({ builder }: EmitContext, padded: string, g: Geometry, tap: number): string {
@@ -55,6 +56,10 @@ const tapsOf = (g: Geometry): number[] => Array.from({ length: g.kernel[0] * g.k
  */
 export function convGradWeight(node: Node, context: EmitContext): void {
   const [x = '', dY = ''] = node.inputs;
+  if (dimsOf(context.types, x).length !== 4) {
+    std.convGradWeight(node, context);
+    return;
+  }
   const [n = 1, inputs = 1] = dimsOf(context.types, x);
   const outputs = dimsOf(context.types, dY)[1] ?? 1;
   const weight = intsOf(node, 'weight_shape') ?? [];
@@ -80,6 +85,10 @@ export function maxPoolGrad(node: Node, context: EmitContext): void {
   const [dY = '', x = '', y = ''] = node.inputs;
   const { builder, types } = context;
   const dims = dimsOf(types, x);
+  if (dims.length !== 4) {
+    rest.maxPoolGrad(node, context);
+    return;
+  }
   const [n = 1, c = 1] = dims;
   const g = geometryOf(node, dims, dimsOf(types, dY), intsOf(node, 'kernel_shape') ?? []);
   const { op, reshape, mul, sub } = words(builder);
@@ -94,19 +103,7 @@ export function maxPoolGrad(node: Node, context: EmitContext): void {
   const stacked = shares.length === 1 ? (shares[0] as string) : op('Concat', shares, { axis: int(1) });
   const count = shares.length;
   const unit = Float32Array.from({ length: count * count }, (_, at) => (at % (count + 1) === 0 ? 1 : 0));
-  reshape(spread(context, stacked, builder.constant(unit, [count, 1, ...g.kernel]), g), dims, node.outputs[0]);
-}
-
-/** Every window gives its share to each of its elements, one channel of one image at a time. */
-function spread({ builder }: EmitContext, shares: string, kernel: string, g: Geometry): string {
-  const spare = ([0, 1] as const).map(axis => g.input[axis] - ((g.output[axis] - 1) * g.strides[axis] + g.dilations[axis] * (g.kernel[axis] - 1) + 1 - g.begin[axis]));
-  return words(builder).op('ConvTranspose', [shares, kernel], {
-    kernel_shape: ints(g.kernel),
-    strides: ints(g.strides),
-    dilations: ints(g.dilations),
-    pads: ints([...g.begin, ...spare.map(s => Math.max(0, -s))]),
-    output_padding: ints(spare.map(s => Math.max(0, s))),
-  });
+  reshape(op('ConvTranspose', [stacked, builder.constant(unit, [count, 1, ...g.kernel])], std.transposedWindow(g)), dims, node.outputs[0]);
 }
 
 /** x − max − log Σ exp(x − max). */

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
+import type { ComputeName } from '../../compute/choose.ts';
 import { EdgeError } from '../../core/errors.ts';
 import { digestOf } from '../../core/fingerprint.ts';
 import { type LoaderOptions, openBatches, openLoader } from '../../data/batches.ts';
@@ -42,6 +43,7 @@ export interface TrainRequest {
   readonly last?: string;
   readonly scratch: string;
   readonly freeze: z.input<typeof freezeSchema>;
+  readonly compute: ComputeName;
   readonly threads?: number;
   /** First see whether one batch can be learnt by heart. */
   readonly overfit?: boolean;
@@ -74,6 +76,7 @@ export interface TrainingLog {
   readonly resumedFrom: number | undefined;
   /** Against the training before it in the same place. */
   readonly compared?: Comparison | undefined;
+  readonly computed: FitResult['computed'];
 }
 
 /** Trains in a process of its own and writes the best or the last network, as the plan says. */
@@ -105,6 +108,7 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
     stepsPerEpoch: loader.batchesPerEpoch,
     ...howToLearn(plan, network),
     ...(await readTeacher(request)),
+    compute: request.compute,
     ...(validate ? { validate } : {}),
     validateAt: epoch => epoch >= plan.validation.first && (epoch - plan.validation.first) % plan.validation.period === 0,
     folder: request.scratch,
@@ -142,7 +146,7 @@ function howToLearn(plan: TrainingPlan, network: Network) {
 }
 
 /** Writes the network that goes on, the best and the last, and says which is which. */
-async function handOn(request: TrainRequest, { network: last, best, history, resumedFrom }: FitResult): Promise<TrainingLog> {
+async function handOn(request: TrainRequest, { network: last, best, history, resumedFrom, computed }: FitResult): Promise<TrainingLog> {
   const kept = best !== undefined && request.plan.keep === 'best' ? 'best' : 'last';
   const files = [
     [request.output, kept === 'best' && best ? best.network : last],
@@ -157,6 +161,7 @@ async function handOn(request: TrainRequest, { network: last, best, history, res
     last: { epoch: final?.epoch ?? 0, ...(final?.validation ? { value: final.validation.value } : {}) },
     kept,
     resumedFrom,
+    computed,
   };
 }
 

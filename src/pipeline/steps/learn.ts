@@ -2,6 +2,7 @@ import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { calibrationRecipe } from '../../compress/calibrate.ts';
+import { computeNameSchema } from '../../compute/choose.ts';
 import { siblingModule } from '../../core/package-root.ts';
 import { defineStep } from '../../core/recipe.ts';
 import type { Manifest } from '../../data/sample.ts';
@@ -70,7 +71,8 @@ export const initializeStep = defineStep({
 export const trainStep = defineStep({
   name: 'train',
   version: 2,
-  config: z.strictObject({ plan: trainingPlanSchema, freeze: freezeSchema, cacheMiB, overfit: z.boolean().default(false), root }),
+  /** compute: `auto` resolved. Other kernels make other bits, so it belongs to the identity. */
+  config: z.strictObject({ plan: trainingPlanSchema, freeze: freezeSchema, compute: computeNameSchema, cacheMiB, overfit: z.boolean().default(false), root }),
   inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?', teacher: 'network?', startScore: 'score?' },
   /** network: the one that goes on, best or last as the plan says; curves: TensorBoard's event files. */
   outputs: { network: 'network', best: 'network', last: 'network', log: 'training-log', curves: 'training-log' },
@@ -80,6 +82,7 @@ export const trainStep = defineStep({
     const { network: output, best, last } = outputs;
     const request: TrainRequest = { plan, ...how, ...files, images: files.images ?? root, output, best, last, scratch };
     const folder = join(scratch, 'tensorboard');
+    log('info', `computed by ${how.compute}`);
     log('info', `curves while it learns: tensorboard --logdir ${folder}`);
     const reader = trainingReader({ progress, log, note, epochs: plan.epochs, folder });
     const result = await isolated<TrainingLog>(job('train'), 'trainJob', request, { signal, onMessage: reader.read });

@@ -2,6 +2,7 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { PruneReport } from '../../compress/prune.ts';
+import { computeCaution } from '../../compute/choose.ts';
 import { EdgeError } from '../../core/errors.ts';
 import type { Measurement } from '../../core/evidence.ts';
 import type { Digest } from '../../core/fingerprint.ts';
@@ -88,7 +89,14 @@ export const reportStep = defineStep({
       project: { name: config.project },
       gate,
       images: inputs.images && config.task ? await reportImages(inputs.images, inputs.outputs, config.task, info) : [],
-      notes: [...new Set([...passports.flatMap(passport => passport.notes), ...compared, ...(inputs.baselines ? baselineNotes(await json(inputs.baselines)) : [])])],
+      notes: [
+        ...new Set([
+          ...passports.flatMap(passport => passport.notes),
+          ...compared,
+          ...(inputs.baselines ? baselineNotes(await json(inputs.baselines)) : []),
+          ...(await computeNotes(inputs.trainLog, inputs.retrainLog)),
+        ]),
+      ],
     };
     for (const row of report.results) if (row.gate === 'unjudged' && row.gateNote) note(`${row.precision}: ${row.gateNote}`);
     const checked = parseReport(JSON.parse(JSON.stringify(report)));
@@ -145,6 +153,12 @@ function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore 
     ...(voided === undefined ? {} : { voided }),
     ...(upcast ? { computes: 'fp32 (upcast from fp16)' } : {}),
   };
+}
+
+/** What a reader should know of the compute that trained, where it is not the verified default. */
+async function computeNotes(...logs: readonly (string | undefined)[]): Promise<readonly string[]> {
+  const names = await Promise.all(logs.flatMap(log => (log === undefined ? [] : [json<TrainingLog>(log)])));
+  return names.flatMap(({ computed: { compute } }) => (compute === 'onnxruntime-cpu' ? [] : [`Trained by ${compute}. ${computeCaution(compute) ?? ''}`]));
 }
 
 function stageOf(stage: 'train' | 'retrain', { history, compared }: TrainingLog, score: Score) {

@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { type ComputeWish, chooseCompute } from '../../compute/choose.ts';
 import { writeAtomic } from '../../core/atomic-file.ts';
 import { EdgeError } from '../../core/errors.ts';
 import { canonical, digestOf } from '../../core/fingerprint.ts';
@@ -31,6 +32,8 @@ export interface TltTrain {
   readonly name: string;
   readonly key: string | undefined;
   readonly classmap?: string | undefined;
+  /** Default: auto. Another one goes on from the same checkpoint, with a note. */
+  readonly compute?: ComputeWish | undefined;
 }
 export interface TltTrained {
   readonly files: readonly string[];
@@ -50,6 +53,8 @@ async function trained(request: TltTrain, tell: Tell, status: StatusFile): Promi
   const start = await startingNetwork(plan, data.labels, key);
   for (const note of start.notes) tell.note(note);
   tell.say(`${start.origin}; ${data.train.samples.length} images to learn from, ${data.validation?.samples.length ?? 0} to validate on.`);
+  const { name: compute, why } = chooseCompute(request.compute ?? 'auto');
+  tell.say(`Computed by ${compute}: ${why}.`);
   await writeSidecars(request, data);
   const work = await prepareWork(results, plan, data, writeOnnx(start.network.graph), start.freeze);
   const checkpoints = checkpointsOf(request, plan);
@@ -58,7 +63,7 @@ async function trained(request: TltTrain, tell: Tell, status: StatusFile): Promi
   const log = await isolated<TrainingLog>(
     siblingModule(import.meta.url, '../jobs/train'),
     'trainJob',
-    { ...work.request, plan: plan.training, freeze: start.freeze, checkpoints } satisfies TrainRequest,
+    { ...work.request, plan: plan.training, freeze: start.freeze, compute, checkpoints } satisfies TrainRequest,
     {
       signal: tell.signal,
       onMessage: epochs.read,

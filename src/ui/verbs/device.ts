@@ -8,6 +8,7 @@ import { ensureServed, stopServed } from '../../deploy/serve.ts';
 import { targets } from '../../deploy/targets.ts';
 import type { TelemetrySample } from '../../deploy/telemetry-sample.ts';
 import { readOnnx } from '../../formats/onnx.ts';
+import { doctorCompute } from '../../pipeline/compute-doctor.ts';
 import { DevicePool } from '../../pipeline/device-pool.ts';
 import { nearestProject, type Project } from '../../pipeline/project.ts';
 import type { Cli } from '../cli.ts';
@@ -156,7 +157,7 @@ async function watchTelemetry(output: Output, name: string, options: Common): Pr
 }
 
 async function doctor(output: Output, name: string | undefined, options: Common & { readonly model?: string }): Promise<number> {
-  const rows: DoctorRow[] = [...doctorHost()];
+  const rows: DoctorRow[] = [...doctorHost(), ...(name === undefined ? await doctorCompute() : [])];
   if (name !== undefined) {
     const { definition, folder } = resolve(name, options);
     const project = { folder, file: '', settings: { devices: { [name]: definition } } };

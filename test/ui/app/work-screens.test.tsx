@@ -94,6 +94,7 @@ const stages: readonly StageView[] = [
       last: { epoch: 10, value: 0.8 },
       kept: 'best',
       resumedFrom: undefined,
+      computed: { compute: 'onnxruntime-cpu', lowering: 'std' },
       at: '2026-11-24T09:30:00.000Z',
       milliseconds: 92_000,
     },

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { pruneSettings } from '../../../compress/prune.ts';
+import { type ComputeWish, computeWishSchema } from '../../../compute/choose.ts';
 import { EdgeError } from '../../../core/errors.ts';
 import type { Precision } from '../../../core/evidence.ts';
 import { tltTensorfile } from '../../../pipeline/tlt/calibration-list.ts';
@@ -13,6 +14,14 @@ import type { Tell } from '../../../pipeline/tlt/tell.ts';
 import { tltTrain } from '../../../pipeline/tlt/train.ts';
 import type { TltWords } from './flags.ts';
 
+/** TLT has no word for what computes, so the environment has one. */
+function computeWish(said: string | undefined): ComputeWish | undefined {
+  if (said === undefined || said === '') return undefined;
+  const wish = computeWishSchema.safeParse(said);
+  if (wish.success) return wish.data;
+  throw new EdgeError('usage', `EDGEFORGE_COMPUTE is "${said}".`, { hint: `Set it to ${computeWishSchema.options.join(', ')}, or unset it.` });
+}
+
 type Runner = (words: TltWords, key: string | undefined, tell: Tell) => Promise<unknown>;
 
 /** What each verb's words ask of the pipeline. */
@@ -22,10 +31,8 @@ const runners: Readonly<Record<TltWords['verb'], Runner>> = {
   train: (words, key, tell) => {
     if (words.given('init_epoch')) tell.note('--init_epoch is not needed: the same command goes on from its last finished epoch.');
     const results = resolve(words.need('results_dir'));
-    return tltTrain(
-      { network: words.network, spec: words.need('experiment_spec_file'), results, name: words.text('model_name') ?? 'model', key, classmap: words.text('classmap') },
-      tell,
-    );
+    const request = { network: words.network, spec: words.need('experiment_spec_file'), results, name: words.text('model_name') ?? 'model', key, classmap: words.text('classmap') };
+    return tltTrain({ ...request, compute: computeWish(process.env.EDGEFORGE_COMPUTE) }, tell);
   },
   evaluate: (words, key, tell) => {
     if (words.text('framework') === 'tensorrt')
