@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { registerHooks } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { inPackage } from '../core/package-root.ts';
 import { exitCodeOf } from '../core/run.ts';
@@ -62,6 +63,9 @@ async function openUi(): Promise<number> {
   // React and Ink choose by these when they are loaded: the production build, and no colours where none are wanted.
   process.env.NODE_ENV ??= 'production';
   if (process.env.NO_COLOR) process.env.FORCE_COLOR = '0';
+  // Ink takes one function of es-toolkit's 400 modules, which cost a third of the time to the first picture.
+  const entry = import.meta.resolve('es-toolkit/compat').replace(/dist\/compat\/index\.mjs$/, 'dist/compat/function/throttle.mjs');
+  registerHooks({ resolve: (name, context, next) => next(name === 'es-toolkit/compat' ? entry : name, context) });
   const { openApp } = await import('./app/open-app.tsx');
   return openApp({ cwd: process.cwd() });
 }

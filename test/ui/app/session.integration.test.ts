@@ -43,7 +43,9 @@ describe.skipIf(!tmux)('the interactive UI, by keys only', () => {
       terminal.press('7', 'd');
       await terminal.until(/running.*edgeforge deploy bench-a/);
       process.kill(terminal.program(), 'SIGKILL');
-      await terminal.until(/Killed|shell>/);
+      await terminal.until(/Killed/);
+      terminal.type('cd tiny');
+      terminal.press('Enter');
       terminal.start();
       const back = await terminal.until(/(running|done).*edgeforge deploy bench-a/);
       expect(back).not.toContain('(1/3)');
