@@ -1,5 +1,5 @@
 // Our data loading against torchvision's DataLoader, epoch by epoch in one run, and what it costs a training.
-// Run: npm run bench:data -- [--rounds N] [--python FILE] [--data FOLDER]. Debian's torchvision comes with: apt-get install python3-torchvision
+// Run: npm run bench:data -- [loaders | training] [--rounds N] [--python FILE] [--data FOLDER]. Debian's torchvision comes with: apt-get install python3-torchvision
 // Judge by the CPU time where the machine is shared: it counts all threads and worker processes.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
@@ -15,7 +15,8 @@ import { fit, type TrainBatch } from '../../src/train/fit.ts';
 import { buildNetwork } from '../../src/zoo/network.ts';
 import { kittiLoader, loaderWorkers } from './_data-case.ts';
 
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '7' },
     python: { type: 'string', default: '/usr/bin/python3' },
@@ -153,10 +154,12 @@ if (!existsSync(root)) {
 } else {
   const scratch = mkdtempSync(join(tmpdir(), 'edgeforge-bench-'));
   try {
-    await compareLoaders(root, 'image_2');
-    await asPng(root, scratch);
-    await compareLoaders(scratch, 'png');
-    await compareTraining(root);
+    if (positionals[0] !== 'training') {
+      await compareLoaders(root, 'image_2');
+      await asPng(root, scratch);
+      await compareLoaders(scratch, 'png');
+    }
+    if (positionals[0] !== 'loaders') await compareTraining(root);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
