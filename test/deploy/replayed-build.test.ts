@@ -8,7 +8,7 @@ import { buildMedianEngine, medianBuild } from '../../src/deploy/build-median.ts
 import type { Device } from '../../src/deploy/open-device.ts';
 import { benchEngines, enginesThere, inferOnDevice, staleBecause } from '../../src/deploy/work.ts';
 import { temporary } from './harness.ts';
-import { replay } from './replay/board.ts';
+import { hasPython, replay } from './replay/board.ts';
 import { replayed } from './replay/boards.ts';
 import { buildSmall, type SmallBuild, smallModel } from './replay/model.ts';
 import type { Fault } from './replay/settings.ts';
@@ -154,12 +154,12 @@ it('an engine of another time or place is refused with the reason in one sentenc
   expect(staleBecause({ ...passport, deviceId: 'another' }, device)).toMatch(/never copied/);
 });
 
-it('the Python runner is text that Python 3.6 of JetPack 4 reads', () => {
+it.skipIf(!hasPython)('the Python runner is text that Python 3.6 of JetPack 4 reads', () => {
   const check = 'import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 6))';
   execFileSync('python3', ['-c', check, fileURLToPath(new URL('../../src/deploy/runner/tensorrt_infer.py', import.meta.url))]);
 });
 
-it('the Python runner says what it lacks: bytes of images, or an engine of this TensorRT', async () => {
+it.skipIf(!hasPython)('the Python runner says what it lacks: bytes of images, or an engine of this TensorRT', async () => {
   const passport = await build({ precision: 'fp16', engine: 'engines/short' });
   const input = join(folder.path, 'short.raw');
   writeFileSync(input, new Uint8Array(new Float32Array(192 + 5).buffer));

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -12,8 +12,11 @@ import { type BoardSettings, type Fault, standInMark } from './settings.ts';
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The machine's own Python, past any shims. */
-const realPython = execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim();
+/** The machine's own Python, past any shims; empty where there is none. */
+const realPython = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).stdout?.trim() ?? '';
+/** Without it the boards have no Python module either, and their images go through one process each. */
+export const hasPython = realPython !== '';
+if (!hasPython) console.warn('SKIPPED: the Python runner on replayed boards, because python3 is absent (apt-get install python3).');
 
 function program(file: string, text: string): void {
   mkdirSync(dirname(file), { recursive: true });
@@ -56,7 +59,7 @@ export async function replay(replayed: ReplayedBoard, { python = true, ...more }
   // Only a board with JetPack's Python module has one; the machine's own Python runs it.
   const env = { PYTHONPATH: here('python'), PYTHONDONTWRITEBYTECODE: '1', STAND_IN_BOARD: settingsFile, STAND_IN_NODE: process.execPath, STAND_IN_HOST: here('engine-host.ts') };
   const exports = Object.entries(env).map(([name, value]) => `export ${name}=${quoted(value)}`);
-  program(join(bin, 'python3'), `${python ? exports.join('; ') : ':'}; exec ${quoted(realPython)} "$@"`);
+  if (hasPython) program(join(bin, 'python3'), `${python ? exports.join('; ') : ':'}; exec ${quoted(realPython)} "$@"`);
   const config = join(data, 'config');
   const key = join(data, 'id');
   writeFileSync(key, base.client.private, { mode: 0o600 });
