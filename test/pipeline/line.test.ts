@@ -110,7 +110,7 @@ describe('what runs, and what does not', () => {
     expect(events.at(-1)).toMatchObject({ type: 'run-finished', ok: true, exitCode: 0, out: `${folder}/out` });
     expect(events.filter(event => event.type === 'step-finished' && event.outcome === 'ran')).toEqual([]);
     const out = project.path('.edgeforge', 'out');
-    expect(sorted(readdirSync(out))).toEqual(['model', 'networks', 'report-bench-a', 'report-bench-b', 'tfrecords']);
+    expect(sorted(readdirSync(out))).toEqual(['model', 'networks', 'report-bench-a', 'report-bench-b', 'tensorboard', 'tfrecords']);
     expect(sorted(readdirSync(`${out}/networks`))).toEqual(['retrain-best.onnx', 'retrain-last.onnx', 'train-best.onnx', 'train-last.onnx']);
     const report = parseReport(readFileSync(`${out}/report-bench-a/report.json`, 'utf8'));
     expect([report.baseline, report.results].map(rows => rows.map(row => row.precision))).toEqual([
@@ -153,13 +153,13 @@ describe('what changes', () => {
     expect(downstream).toEqual(expect.arrayContaining(['retrain', 'package', 'build bench-a pruned int8', 'report bench-b']));
     expect(downstream).not.toContain('build bench-a unpruned int8');
     expect(steps.find(step => step.step === 'prune')).toEqual({ step: 'prune', status: 'run', because: 'keepMacs 0.5 → 0.6' });
-    expect(steps.find(step => step.step === 'retrain')?.because).toContain('input network may change; cut off if prune gives equal bytes');
+    expect(steps.find(step => step.step === 'retrain')?.because).toContain('input network, startScore may change; cut off if prune and evaluate pruned give equal bytes');
 
     const { exitCode, ran, cached } = await project.run({ devices: [] });
     expect(exitCode).toBe(0);
     expect(sorted(ran.keys())).toEqual(sorted(hostSteps.filter(step => downstream.includes(step))));
     expect(ran.get('prune')).toBe('keepMacs 0.5 → 0.6');
-    expect(ran.get('retrain')).toBe('input network changed');
+    expect(ran.get('retrain')).toBe('input network changed, input startScore changed');
     expect(sorted(cached)).toEqual(sorted(hostSteps.filter(step => !downstream.includes(step))));
   });
 
