@@ -7,12 +7,12 @@ interface FeedOptions {
   readonly onEvents: (events: readonly RunEvent[]) => void;
   /** Its process ended without a last word, or there is no such run. */
   readonly onLost: (error: EdgeError) => void;
-  /** Each time is a picture (default: four a second). */
+  /** Each time is a picture (default: three a second). */
   readonly everyMs?: number;
 }
 
 /** Follows a run's log from its first event and hands over what came in pieces, the first at once, then at most once in `everyMs`. The one subscription to a run: every live view is fed by it. */
-export async function feedRun(folder: string, { signal, onEvents, onLost, everyMs = 250 }: FeedOptions): Promise<void> {
+export async function feedRun(folder: string, { signal, onEvents, onLost, everyMs = 350 }: FeedOptions): Promise<void> {
   let waiting: RunEvent[] = [];
   let timer: NodeJS.Timeout | undefined;
   let last = 0;
