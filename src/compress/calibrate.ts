@@ -30,7 +30,8 @@ export interface ActivationRange {
 /** One table for every consumer: TensorRT cache, Q/DQ ONNX, onnxruntime. Ranges stand in graph order, the network's inputs first. */
 export interface RangeTable {
   readonly schemaVersion: 1;
-  readonly recipe: CalibrationRecipe;
+  /** qat: the ranges were learnt in training, and no images calibrated. */
+  readonly recipe: CalibrationRecipe | { readonly algorithm: 'qat' };
   readonly images: number;
   readonly ranges: readonly ActivationRange[];
   /** Per engine and node, what its biases gain (bias-correction.ts); absent: nothing is corrected. */
@@ -41,8 +42,8 @@ export type QuantizedEngine = 'onnxruntime' | 'tensorrt';
 const correctionSchema = z.record(z.string(), z.array(z.number()).readonly());
 export const rangeTableSchema: z.ZodType<RangeTable> = z.strictObject({
   schemaVersion: z.literal(1),
-  recipe: calibrationRecipe,
-  images: z.int().positive(),
+  recipe: z.union([calibrationRecipe, z.strictObject({ algorithm: z.literal('qat') })]),
+  images: z.int().nonnegative(),
   ranges: z.array(z.strictObject({ name: z.string(), amax: z.number().nonnegative(), min: z.number(), max: z.number() })),
   biases: z.strictObject({ onnxruntime: correctionSchema, tensorrt: correctionSchema }).optional(),
 });

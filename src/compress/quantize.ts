@@ -4,7 +4,7 @@ import { removeUnused } from '../graph/clean.ts';
 import { f32, type Graph, int, type Node, type Tensor } from '../graph/ir.ts';
 import { type QuantizeRule, weightAxisOf } from '../graph/operator.ts';
 import { infer } from '../graph/shapes.ts';
-import type { ActivationRange, QuantizedEngine, RangeTable } from './calibrate.ts';
+import { type ActivationRange, activationsOf, type QuantizedEngine, type RangeTable } from './calibrate.ts';
 import { quantizedBias, quantizedKernel } from './weight-grid.ts';
 
 /**
@@ -45,20 +45,43 @@ export function quantize(graph: Graph, table: RangeTable, policy: QuantizePolicy
   builder.metadata = { ...graph.metadata, 'edgeforge.quantization': policy.engine };
   for (const name of [...graph.initializers.keys(), ...graph.inputs.map(i => i.name), ...graph.nodes.flatMap(n => [...n.outputs, `node:${n.name}`])]) builder.fresh(name);
   for (const [name, tensor] of graph.initializers) builder.initializers.set(name, tensor);
+  const context = contextOf(graph, builder, table.ranges, policy);
+  for (const node of graph.nodes) emit(context, node);
+  return removeUnused(builder.graph());
+}
+
+/** An operand that a policy reads through Q/DQ: an activation with the value whose range it has, or a weight with the axis of its output channels. */
+export type QuantizedRead =
+  | { readonly kind: 'activation'; readonly node: string; readonly input: number; readonly range: string }
+  | { readonly kind: 'weight'; readonly node: string; readonly input: number; readonly axis: number };
+
+/** The placement alone: what `quantize` would put Q/DQ on. */
+export function quantizedReads(graph: Graph, engine: QuantizedEngine): readonly QuantizedRead[] {
+  const ranges = activationsOf(graph).map(({ name }) => ({ name, amax: 1, min: -1, max: 1 }));
+  const context = contextOf(graph, new Builder(), ranges, { engine });
+  return graph.nodes.flatMap((node): QuantizedRead[] => {
+    const rule = context.rules.get(node) as QuantizeRule;
+    const activations = node.inputs.flatMap((name, input): QuantizedRead[] =>
+      wantsQuantized(context, node, rule, input) ? [{ kind: 'activation', node: node.name, input, range: rangedValue(context, name) }] : [],
+    );
+    const weighted = rule.kind === 'weighted' && weightOf(context, node, rule.weightInput) !== undefined;
+    return weighted ? [...activations, { kind: 'weight', node: node.name, input: rule.weightInput, axis: weightAxisOf(node, rule) }] : activations;
+  });
+}
+
+function contextOf(graph: Graph, builder: Builder, ranges: readonly ActivationRange[], policy: QuantizePolicy): Context {
   const consumers = new Map<string, Node[]>();
   for (const node of graph.nodes) for (const name of node.inputs) consumers.set(name, [...(consumers.get(name) ?? []), node]);
-  const context: Context = {
+  return {
     graph,
     builder,
     policy,
     consumers,
-    ranges: new Map(table.ranges.map(range => [range.name, range])),
+    ranges: new Map(ranges.map(range => [range.name, range])),
     rules: new Map(infer(graph).bound.map(({ operator, bound: { node } }) => [node, policy.excluded?.includes(node.name) ? { kind: 'float' } : operator.quantize])),
     producers: new Map(graph.nodes.flatMap(node => node.outputs.map(output => [output, node] as const))),
     dequantized: new Map(),
   };
-  for (const node of graph.nodes) emit(context, node);
-  return removeUnused(builder.graph());
 }
 
 function emit(context: Context, node: Node): void {
@@ -133,11 +156,15 @@ function feedsQuantized(context: Context, node: Node, depth = 0): boolean {
 }
 const isClamp = (node: Node): boolean => node.type === 'Relu' || node.type === 'Clip';
 
-/** The range a value is quantized with: behind a pool or reshape the range of what went in, so that the node stays integer. */
-function rangeOf(context: Context, name: string): ActivationRange {
+/** The value whose range another is quantized with: behind a pool or reshape what went in, so that the node stays integer. */
+function rangedValue(context: Context, name: string): string {
   const producer = context.producers.get(name);
   const rule = producer && context.rules.get(producer);
-  if (producer && (rule?.kind === 'passes' || rule?.kind === 'same-scale') && !isClamp(producer)) return rangeOf(context, producer.inputs[0] as string);
+  return producer && (rule?.kind === 'passes' || rule?.kind === 'same-scale') && !isClamp(producer) ? rangedValue(context, producer.inputs[0] as string) : name;
+}
+
+function rangeOf(context: Context, value: string): ActivationRange {
+  const name = rangedValue(context, value);
   const range = context.ranges.get(name);
   if (range) return range;
   throw new EdgeError('calibration-missing', `The calibration table has no range for the activation ${name}.`, {

@@ -8,6 +8,9 @@ import { infer } from './shapes.ts';
 /** A folded constant may not grow beyond this many elements unless its operands were as big: an Expand of a scalar stays a node. */
 const foldedElements = 1 << 20;
 
+/** The graph that is exported, calibrated, quantized and timed: one and the same, so that names in caches are right. */
+export const atLowestCost = (graph: Graph): Graph => removeUnused(foldBatchNorm(foldConstants(graph)));
+
 /** The graph with all that follows from constants and known shapes computed once, and Identity and Dropout gone. Values are computed in float64; outputs keep their names. */
 export function foldConstants(given: Graph): Graph {
   const graph = removeIdentities(given);

@@ -79,4 +79,6 @@ export interface Network {
   readonly frozenNorms: readonly string[];
   /** Initializer names with L1/L2 (kernels; not biases or BN). */
   readonly regularized: readonly string[];
+  /** Initializers that move without a gradient: each becomes the value `next` of the same graph after a batch (ranges under QAT). */
+  readonly running?: readonly { readonly initializer: string; readonly next: string }[];
 }

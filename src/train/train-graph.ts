@@ -33,7 +33,8 @@ interface Forward {
 function forwardWithLoss(network: Network, task: Task, { batch, dropout = false, distill }: TrainGraphOptions): Forward {
   const bound = bindBatch(atOpset17(network.graph), batch);
   const { graph: learning, norms } = toTrainingForm(bound, { frozenNorms: network.frozenNorms });
-  const moving = new Set([...network.trainable, ...norms.flatMap(norm => [norm.runningMean, norm.runningVariance])]);
+  const running = (network.running ?? []).map(each => each.initializer);
+  const moving = new Set([...network.trainable, ...running, ...norms.flatMap(norm => [norm.runningMean, norm.runningVariance])]);
   const types = inferShapes(learning);
   const { graph, masks } = dropout ? withDropout(learning, types) : { graph: learning, masks: [] };
   const initializers = new Map([...graph.initializers].filter(([name]) => !moving.has(name)));

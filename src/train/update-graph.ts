@@ -63,6 +63,7 @@ export function addUpdates(builder: Builder, network: Network, gradients: Readon
   const wholes = work.clipped(new Map(network.trainable.map(weight => [weight, work.whole(weight, gradients.get(weight))])));
   for (const weight of network.trainable) work.update(weight, wholes.get(weight) as string);
   for (const norm of norms) work.statistics(norm);
+  for (const { initializer, next } of network.running ?? []) work.runs(initializer, next);
   return work;
 }
 
@@ -177,8 +178,13 @@ class UpdateWriter implements Updates {
     ] as const) {
       const kept = b.op('Mul', [running, b.constant(momentum)]);
       const next = b.op('Add', [kept, b.op('Mul', [batch, b.constant((1 - momentum) * factor)])]);
-      this.#move(running, next, this.#tensor(running));
-      this.#averaged(running, next);
+      this.runs(running, next);
     }
+  }
+
+  /** A value that moves with each batch, without a gradient. */
+  runs(input: string, next: string): void {
+    this.#move(input, next, this.#tensor(input));
+    this.#averaged(input, next);
   }
 }

@@ -3,6 +3,7 @@ import { widenedOperands, words } from './_emit.ts';
 import type { Layout } from './_layouts.ts';
 import { affine } from './_nchwc-norm.ts';
 import { nchwcDomain, type Places } from './_places.ts';
+import { fakeQuantize as stdFakeQuantize } from './_std-quantize.ts';
 
 /** Operators that treat each element alone, so that any common layout of their operands serves. true: zero in, zero out (the padding stays zero). */
 const pointwise: Readonly<Record<string, boolean>> = {
@@ -159,11 +160,13 @@ const reducedAxes = (node: Node, places: Places): readonly number[] | undefined 
   if (axes === undefined && node.inputs[1]) return undefined;
   return axes === undefined ? Array.from({ length: rank }, (_, axis) => axis) : Array.from(axes, axis => (axis < 0 ? axis + rank : axis)).sort((p, q) => p - q);
 };
-/** Sums and means of an image over its pixels (with or without the batch), and sums over everything (also of weights). */
+/** Sums and means of an image over its pixels (with or without the batch), sums over everything (also of weights), and the maximum of all where padding zeros cannot be it. */
 export function reduceFits(node: Node, places: Places): boolean {
   const [x = ''] = node.inputs;
   const axes = reducedAxes(node, places)?.join();
   if (places.dims(x).length !== 4) return false;
+  if (node.type === 'ReduceMax')
+    return axes === '0,1,2,3' && places.isBlocked(x) && (places.producer(x)?.type === 'Abs' || places.padded(places.dims(x)[1] ?? 1) === places.dims(x)[1]);
   if (axes === '0,1,2,3') return node.type === 'ReduceSum' && (places.isBlocked(x) || places.weightLayout(x) !== undefined);
   return places.isBlocked(x) && (axes === '0,2,3' || axes === '2,3');
 }
@@ -174,7 +177,8 @@ export function reduce(node: Node, places: Places): void {
   const outDims = places.dims(out);
   const axes = reducedAxes(node, places) ?? [];
   if (axes.length === 4) {
-    const value = sum(places.in(x, places.weightLayout(x) ?? 'blocked'), [0, 1, 2, 3]);
+    const all = places.in(x, places.weightLayout(x) ?? 'blocked');
+    const value = node.type === 'ReduceMax' ? op('ReduceMax', [all], { keepdims: int(0) }) : sum(all, [0, 1, 2, 3]);
     places.set(out, 'plain', reshape(value, outDims, places.claim(out, 'plain')));
     return;
   }
@@ -185,6 +189,16 @@ export function reduce(node: Node, places: Places): void {
   if (axes.length === 3) value = node.type === 'ReduceSum' ? sum(value, [0]) : mean(value, [0]);
   if (channels !== c) value = slice(value, [0], [c], [axes.length === 3 ? 0 : 1]);
   places.set(out, 'plain', reshape(value, outDims, places.claim(out, 'plain')));
+}
+
+/** Rounding with one scale knows no layout; zeros of the padding stay zero. */
+export const fakeQuantizeFits = (node: Node, places: Places): boolean => places.dims(node.inputs[1] ?? '').length === 0 && places.isBlocked(node.inputs[0] ?? '');
+export function fakeQuantize(node: Node, places: Places): void {
+  const [x = '', scale = ''] = node.inputs;
+  const [out = ''] = node.outputs;
+  const blocked: Node = { ...node, inputs: [places.blocked(x), places.plain(scale)], outputs: [places.claim(out, 'blocked')] };
+  stdFakeQuantize(blocked, { builder: places.builder, types: places.types });
+  places.set(out, 'blocked', blocked.outputs[0] as string);
 }
 
 /** (N, C, 1, 1) spread over an image that is read in blocks later (the gradient of a global pool). */

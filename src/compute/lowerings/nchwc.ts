@@ -35,7 +35,8 @@ const rules: readonly BlockRule[] = [
   { domain: '', types: ['MaxPool', 'AveragePool'], fits: pooling.poolFits, emit: pooling.pool },
   { domain: 'edge', types: ['MaxPoolGrad'], fits: pooling.maxPoolGradFits, emit: pooling.maxPoolGrad },
   { domain: '', types: ['GlobalAveragePool'], fits: pooling.poolFits, emit: pooling.globalAveragePool },
-  { domain: '', types: ['ReduceSum', 'ReduceMean'], fits: pointwise.reduceFits, emit: pointwise.reduce },
+  { domain: '', types: ['ReduceSum', 'ReduceMean', 'ReduceMax'], fits: pointwise.reduceFits, emit: pointwise.reduce },
+  { domain: 'edge', types: ['FakeQuantize'], fits: pointwise.fakeQuantizeFits, emit: pointwise.fakeQuantize },
   { domain: '', types: ['Expand'], fits: pointwise.expandFits, emit: pointwise.expand },
   { domain: '', types: ['Concat'], fits: pointwise.concatFits, emit: pointwise.concat },
 ];

@@ -5,6 +5,7 @@ import type { Lowered } from '../lowering.ts';
 import { type EmitContext, type Rule, widenedOperands, words } from './_emit.ts';
 import { convGradInput, convGradWeight } from './_std-conv.ts';
 import { dropoutTrain } from './_std-dropout.ts';
+import { fakeQuantize } from './_std-quantize.ts';
 import { averagePoolGrad, batchNormGrad, batchNormTrain, maxPoolGrad, pool, reluGrad } from './_std-rest.ts';
 
 /** The table: internal operators as standard ONNX, opset 17, and what of it onnxruntime would misread. */
@@ -19,6 +20,7 @@ const rules: readonly Rule[] = [
   { domain: 'edge', type: 'AveragePoolGrad', emit: averagePoolGrad },
   { domain: 'edge', type: 'ReluGrad', emit: reluGrad },
   { domain: 'edge', type: 'DropoutTrain', emit: dropoutTrain },
+  { domain: 'edge', type: 'FakeQuantize', emit: fakeQuantize },
 ];
 
 /** The portable rule for a node, or undefined where the node already is portable. */

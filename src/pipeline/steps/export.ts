@@ -7,7 +7,7 @@ import { quantize } from '../../compress/quantize.ts';
 import { defineStep } from '../../core/recipe.ts';
 import { cacheFor } from '../../formats/calibration-cache.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
-import { atLowestCost } from '../exported.ts';
+import { atLowestCost } from '../../graph/fold.ts';
 import { thisCpu } from '../this-machine.ts';
 
 /** The trained network as it leaves the house: norms and constants folded, in FP32 and FP16. */
