@@ -48,6 +48,15 @@ export const rangeTableSchema: z.ZodType<RangeTable> = z.strictObject({
   biases: z.strictObject({ onnxruntime: correctionSchema, tensorrt: correctionSchema }).optional(),
 });
 
+/** In words where a table comes from: `percentile 99.99 % over 100 images, biases corrected`, or `qat`. */
+export function rangesWords({ recipe, images, biases }: RangeTable): string {
+  if (recipe.algorithm === 'qat') return 'qat';
+  const name = recipe.algorithm === 'percentile' ? `percentile ${Number((100 * recipe.percentile).toFixed(4))} %` : recipe.algorithm;
+  return `${name} over ${images} images${biases ? ', biases corrected' : ''}`;
+}
+/** The metadata of a graph that holds INT8's view of a network: `rangesWords`. */
+export const rangesMetadata = 'edgeforge.ranges';
+
 /** The float activations of an exported graph, in order: inputs, then node outputs. */
 export function activationsOf(graph: Graph): { readonly name: string; readonly type: TensorType }[] {
   const types = inferShapes(graph);

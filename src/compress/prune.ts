@@ -8,6 +8,7 @@ import type { ActivationStatistics } from './activation-statistics.ts';
 import { energyImportance } from './channel-energy.ts';
 import { type ChannelClasses, channelClasses } from './channel-groups.ts';
 import { filterNorms, type Layer, layersOf, normalize } from './importance.ts';
+import { withoutRanges } from './qat.ts';
 import { sliceTensor } from './slice.ts';
 
 /** TLT's prune settings; names and defaults of `prune -n -eq -pg -pth -nf -el` (tlt-formats §6.2), and what counts as important, where TLT knows only magnitude. */
@@ -196,7 +197,8 @@ function withoutChannels(graph: Graph, classes: ChannelClasses, removed: Readonl
   const initializers = new Map<string, Tensor>();
   for (const [name, tensor] of graph.initializers) initializers.set(name, slice(tensor, livingOn(name)));
   const nodes = graph.nodes.map(node => resized(graph, node, initializers, livingOn));
-  return { ...graph, nodes, initializers };
+  // Ranges that QAT learnt were the whole network's.
+  return withoutRanges({ ...graph, nodes, initializers });
 }
 
 /** A node after its operands shrank: depthwise groups follow the channels, and a constant Reshape target follows its output. */

@@ -88,10 +88,11 @@ function resultTable(report: Report): string {
   return `<section><h2>Speed and accuracy</h2><div class="scroll" tabindex="0" role="region" aria-label="Results"><table><caption>A speed counts only beside the accuracy that the same artifact reached on the same device. A struck-out speed does not count: its accuracy failed the gate, or its times are void.${metrics.size === 1 ? ` Accuracy is ${text([...metrics][0]!)}.` : ''}</caption><thead><tr>${head.map(name => `<th scope="col">${name}</th>`).join('')}</tr></thead><tbody>${body.join('')}</tbody></table></div></section>`;
 }
 const accuracyCell = (accuracy: ReportAccuracy, sameMetric: boolean): string => accuracyWords(sameMetric ? { ...accuracy, metric: '' } : accuracy).replace(' %  (', ' % (');
-const extras = ({ sqnrDb, agreement }: ReportRow): string => {
+const extras = ({ ranges, sqnrDb, agreement }: ReportRow): string => {
   const parts = [
     agreement === undefined ? '' : `${percent(agreement.share)} of ${agreement.n} decisions as FP32`,
     sqnrDb === undefined ? '' : `SQNR ${sqnrDb.toFixed(1)} dB`,
+    ranges === undefined ? '' : ranges,
   ].filter(part => part !== '');
   return parts.length === 0 ? '' : `<br><span class="small muted">${text(parts.join(' · '))}</span>`;
 };

@@ -58,6 +58,8 @@ const rowSchema = z.looseObject({
   evidence: evidenceSchema,
   /** What the artifact computes in, where it is not its name: 'fp32 (upcast from fp16)'. */
   computes: z.string().optional(),
+  /** Where INT8's ranges come from: the calibration recipe, or 'qat'. */
+  ranges: z.string().optional(),
   /** Output signal against the FP32 graph, in dB. */
   sqnrDb: z.number().optional(),
   /** Decisions equal to FP32's. */
@@ -142,7 +144,20 @@ export type ReportImage = z.infer<typeof imageSchema>;
 /** A row before the gate has spoken. */
 export type UnjudgedRow = Pick<
   ReportRow,
-  'precision' | 'scenario' | 'batch' | 'throughput' | 'latencyMs' | 'accuracy' | 'evidence' | 'computes' | 'sqnrDb' | 'agreement' | 'sizeBytes' | 'buildSeconds' | 'voided'
+  | 'precision'
+  | 'scenario'
+  | 'batch'
+  | 'throughput'
+  | 'latencyMs'
+  | 'accuracy'
+  | 'evidence'
+  | 'computes'
+  | 'ranges'
+  | 'sqnrDb'
+  | 'agreement'
+  | 'sizeBytes'
+  | 'buildSeconds'
+  | 'voided'
 >;
 export type Verdict = ReportRow['gate'];
 

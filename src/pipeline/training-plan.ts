@@ -42,6 +42,8 @@ export const trainingPlanSchema = z.strictObject({
   backboneRate: z.number().positive().default(1),
   seed: z.int(),
   validation: z.strictObject({ first: z.int(), period: z.int().positive() }),
+  /** Quantization-aware: training sees the INT8 network, and its ranges are learnt. */
+  qat: z.boolean().optional(),
 });
 export type TrainingPlan = z.output<typeof trainingPlanSchema>;
 
@@ -107,7 +109,6 @@ function detectnetPlan(parsed: ParsedSpec): Planned {
   const { spec, notes } = detectnetSpec(parsed);
   const { model, augmentation: a, training } = spec;
   const more: string[] = [];
-  if (training.enableQat) more.push('enable_qat is set: quantization-aware training is not built yet; INT8 comes from calibration.');
   return {
     network: {
       architecture: `detectnet_v2_${model.arch}${model.numLayers}`,
@@ -155,6 +156,7 @@ function detectnetPlan(parsed: ParsedSpec): Planned {
       dropout: model.dropoutRate,
       seed: spec.randomSeed,
       validation: { first: Math.max(1, spec.evaluation.firstValidationEpoch), period: Math.max(1, spec.evaluation.validationPeriod) },
+      ...(training.enableQat ? { qat: true } : {}),
     },
     notes: [...notes, ...more],
   };

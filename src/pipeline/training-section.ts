@@ -25,6 +25,8 @@ export const trainingSectionSchema = z.strictObject({
   labelSmoothing: share.optional(),
   /** Classification: factor on the loss per class, or balanced: n/(classes·n of the class). */
   classWeights: z.union([z.literal('balanced'), z.record(z.string(), z.number().positive())]).optional(),
+  /** Quantization-aware training, as enable_qat in a spec: the INT8 network is what learns, and no image calibrates it afterwards. */
+  qat: z.boolean().optional(),
   /** Layers that stay as they are, by name; * stands for any characters. */
   freeze: z.array(z.string().min(1)).optional(),
   /** Which network goes on: the best by the validation metric (default), or the last. Both are kept. */

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { biasErrors } from '../../compress/bias-correction.ts';
 import { type CalibrationRecipe, calibrate, type QuantizedEngine, type RangeTable } from '../../compress/calibrate.ts';
+import { learntRanges } from '../../compress/qat.ts';
 import { quantize } from '../../compress/quantize.ts';
 import { openBatches } from '../../data/batches.ts';
 import { mapClasses } from '../../data/class-map.ts';
@@ -8,6 +9,7 @@ import { randomAt, shuffled } from '../../data/random.ts';
 import type { Manifest } from '../../data/sample.ts';
 import { stratifiedPick } from '../../data/split.ts';
 import { readOnnx } from '../../formats/onnx.ts';
+import type { Tensor } from '../../graph/ir.ts';
 import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
 import type { IsolatedContext } from '../isolation.ts';
 import { readManifest } from '../manifest-file.ts';
@@ -25,25 +27,25 @@ export interface CalibrateRequest {
   readonly output: string;
 }
 
-/** Calibrates the exported graph on a seeded selection of training images; returns which. */
+/** Calibrates the exported graph on a seeded selection of training images; returns which. A graph with ranges that quantization-aware training learnt needs none. */
 export async function calibrateJob(
   { plan, onnx, train, images, recipe, output }: CalibrateRequest,
   { send, signal }: IsolatedContext,
-): Promise<{ readonly images: readonly string[] }> {
-  const whole = await readManifest(train, images);
+): Promise<{ readonly algorithm: RangeTable['recipe']['algorithm']; readonly images: readonly string[] }> {
   const graph = readOnnx(await readFile(onnx));
+  const learnt = learntRanges(graph);
+  if (learnt) {
+    await writeFile(output, JSON.stringify(learnt));
+    return { algorithm: 'qat', images: [] };
+  }
+  const whole = await readManifest(train, images);
   const info = networkInfoOf(graph) as NetworkInfo;
   const manifest = { ...whole, samples: selectImages(whole, recipe) };
-  const classes = mapClasses(manifest, { targets: info.labels, mayLack: true, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
   const n = manifest.samples.length;
   const step = Math.ceil(n / biasImages);
   const few = recipe.biasCorrection ? manifest.samples.filter((_, index) => index % step === 0) : [];
   const total = 2 * n + 2 * few.length;
-  async function* batches(samples: Manifest['samples']) {
-    // One image a batch: padding rows would count as activations.
-    const given = { manifest: { ...manifest, samples }, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, signal };
-    for await (const { images } of openBatches({ ...given, batch: 1, last: 'pad' })) yield new Map([[info.input, images]]);
-  }
+  const batches = (samples: Manifest['samples']) => singleImages({ ...manifest, samples }, { plan, info, signal });
   const table = await calibrate(
     graph,
     () => batches(manifest.samples),
@@ -56,11 +58,21 @@ export async function calibrateJob(
   };
   const biases = recipe.biasCorrection ? { onnxruntime: await corrected('onnxruntime', 0), tensorrt: await corrected('tensorrt', few.length) } : undefined;
   await writeFile(output, JSON.stringify({ ...table, ...(biases ? { biases } : {}) } satisfies RangeTable));
-  return { images: manifest.samples.map(sample => sample.id) };
+  return { algorithm: recipe.algorithm, images: manifest.samples.map(sample => sample.id) };
 }
 
 /** Images that the biases are corrected over: a mean over so many is steady, and the twin network costs several times the plain one. */
 const biasImages = 32;
+
+/** A manifest's images as a network's feeds, unaugmented, one at a time: padding rows would count as activations. */
+export async function* singleImages(
+  manifest: Manifest,
+  { plan, info, signal }: { readonly plan: CalibrateRequest['plan']; readonly info: NetworkInfo; readonly signal: AbortSignal },
+): AsyncGenerator<ReadonlyMap<string, Tensor>> {
+  const classes = mapClasses(manifest, { targets: info.labels, mayLack: true, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
+  for await (const { images } of openBatches({ manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch: 1, last: 'pad', signal }))
+    yield new Map([[info.input, images]]);
+}
 
 /** The recipe's images: balanced over classes or drawn at random, the same for the same seed; all where there are no more. */
 export function selectImages(manifest: Manifest, { images, selection, seed }: Pick<CalibrationRecipe, 'images' | 'selection' | 'seed'>): Manifest['samples'] {

@@ -3,15 +3,13 @@ import { type ActivationStatistics, activationStatistics } from '../../compress/
 import { pruneToBudget } from '../../compress/budget.ts';
 import { type PruneReport, type PruneSettings, prune } from '../../compress/prune.ts';
 import { type PruneCurve, pruneCurve } from '../../compress/prune-curve.ts';
-import { openBatches } from '../../data/batches.ts';
-import { mapClasses } from '../../data/class-map.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import type { Network } from '../../tasks/task.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import type { IsolatedContext } from '../isolation.ts';
 import { readManifest } from '../manifest-file.ts';
 import type { TrainingPlan } from '../training-plan.ts';
-import { selectImages } from './calibrate.ts';
+import { selectImages, singleImages } from './calibrate.ts';
 
 export interface PruneRequest {
   readonly settings: PruneSettings;
@@ -53,11 +51,5 @@ async function look(
 ): Promise<ActivationStatistics> {
   const whole = await readManifest(train, images);
   const manifest = { ...whole, samples: selectImages(whole, { images: count, selection: 'stratified', seed: 42 }) };
-  const classes = mapClasses(manifest, { targets: info.labels, mayLack: true, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
-  async function* batches() {
-    // One image a batch: padding rows would count.
-    for await (const batch of openBatches({ manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch: 1, last: 'pad', signal }))
-      yield new Map([[info.input, batch.images]]);
-  }
-  return activationStatistics(graph, batches(), { signal, onImages: done => onImages(done, manifest.samples.length) });
+  return activationStatistics(graph, singleImages(manifest, { plan, info, signal }), { signal, onImages: done => onImages(done, manifest.samples.length) });
 }

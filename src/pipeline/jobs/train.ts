@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
+import { int8Form, learntNetwork, startQat, withoutRanges } from '../../compress/qat.ts';
 import type { ComputeName } from '../../compute/choose.ts';
 import { EdgeError } from '../../core/errors.ts';
 import { digestOf } from '../../core/fingerprint.ts';
@@ -24,6 +25,7 @@ import { readManifest } from '../manifest-file.ts';
 import { openTask } from '../task-plan.ts';
 import type { Comparison } from '../training-comparison.ts';
 import type { TrainingPlan } from '../training-plan.ts';
+import { selectImages, singleImages } from './calibrate.ts';
 import { scoreNetwork } from './evaluate.ts';
 
 /** What the training process is given: files in, files out. */
@@ -82,14 +84,16 @@ export interface TrainingLog {
 /** Trains in a process of its own and writes the best or the last network, as the plan says. */
 export async function trainJob(request: TrainRequest, { send, signal }: IsolatedContext): Promise<TrainingLog> {
   const { plan } = request;
-  const network = await readNetwork(request);
+  const given = await readNetwork(request);
   const train = await readManifest(request.train, request.images);
+  const network = plan.qat ? await underQuantization(given, plan, train, signal) : given;
   const validation = request.validation === undefined ? undefined : await readManifest(request.validation, request.images);
   const note = (text: string) => send({ kind: 'note', note: text } satisfies TrainMessage);
   const say = (text: string) => send({ kind: 'log', text } satisfies TrainMessage);
   const classes = mapClasses(train, { targets: network.info.labels, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
   classes.notes.forEach(note);
   const task = openTask(plan.task, network.info.labels, classWeightsOf(plan, classes));
+  if (plan.qat) note('Quantization-aware training: scores are those of the INT8 network, and every ReLU is a ReLU6, as in TLT.');
   const { input: size, fit: placed, batch, seed, augmentation } = plan;
   const loading = { manifest: train, classes, size, preprocess: network.info.preprocess, fit: placed, batch, seed, shuffle: true, last: 'wrap', signal, onNote: note } as const;
   if (request.overfit) await tryOneBatch(request, { network, task, loading, say });
@@ -97,7 +101,7 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
   const validate =
     validation &&
     (async (graph: Graph, epoch: number): Promise<Score> => {
-      const score = await scoreNetwork({ graph, plan, manifest: validation, signal });
+      const score = await scoreNetwork({ graph: plan.qat ? int8Form(graph, 'onnxruntime') : graph, plan, manifest: validation, signal });
       send({ kind: 'score', epoch, epochs: plan.epochs, steps: loader.batchesPerEpoch, score } satisfies TrainMessage);
       return score;
     });
@@ -127,7 +131,7 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
 }
 
 async function readNetwork({ network: file, freeze, plan }: TrainRequest): Promise<Network> {
-  const network = networkOf(readOnnx(await readFile(file)), freeze);
+  const network = networkOf(withoutRanges(readOnnx(await readFile(file))), freeze);
   const counts = plan.regularizer.scope && kernelsIn(network.graph, plan.regularizer.scope);
   if (network.trainable.length > 0) return counts ? { ...network, regularized: network.regularized.filter(name => counts.has(name)) } : network;
   throw new EdgeError('spec-invalid', 'Everything is frozen: nothing would learn.', { hint: 'Freeze fewer layers.', where: { path: 'freeze' } });
@@ -147,13 +151,14 @@ function howToLearn(plan: TrainingPlan, network: Network) {
 
 /** Writes the network that goes on, the best and the last, and says which is which. */
 async function handOn(request: TrainRequest, { network: last, best, history, resumedFrom, computed }: FitResult): Promise<TrainingLog> {
-  const kept = best !== undefined && request.plan.keep === 'best' ? 'best' : 'last';
+  const { plan } = request;
+  const kept = best !== undefined && plan.keep === 'best' ? 'best' : 'last';
   const files = [
     [request.output, kept === 'best' && best ? best.network : last],
     [request.best, best?.network ?? last],
     [request.last, last],
   ] as const;
-  for (const [file, { graph }] of files) if (file !== undefined) await writeFile(file, writeOnnx(graph));
+  for (const [file, { graph }] of files) if (file !== undefined) await writeFile(file, writeOnnx(plan.qat ? learntNetwork(graph) : graph));
   const final = history.at(-1);
   return {
     history,
@@ -189,6 +194,13 @@ function cacheFor({ plan, cacheMiB = 'auto' }: TrainRequest, { samples }: Manife
   return bytes;
 }
 
+/** Images that the ranges of quantization-aware training begin with. */
+const firstImages = 16;
+function underQuantization(network: Network, plan: TrainingPlan, train: Manifest, signal: AbortSignal): Promise<Network> {
+  const samples = selectImages(train, { images: firstImages, selection: 'random', seed: plan.seed });
+  return startQat(network, () => singleImages({ ...train, samples }, { plan, info: network.info, signal }), { signal });
+}
+
 /** At most five messages a second, and the last of each epoch: a small network takes hundreds of steps a second, and each message is a line in the run's file. */
 function paced(tell: (progress: FitProgress) => void): (progress: FitProgress) => void {
   let told = Number.NEGATIVE_INFINITY;
@@ -204,7 +216,9 @@ function paced(tell: (progress: FitProgress) => void): (progress: FitProgress) =
 async function keepEpoch({ checkpoints, scratch }: TrainRequest, network: Network, epoch: number): Promise<void> {
   const file = checkpoints && checkpointFile(checkpoints, epoch);
   const last = file === undefined ? undefined : await readCheckpoint(join(scratch, 'last.ckpt'));
-  if (file !== undefined && last) await writeFile(file, writeOnnx(resultOf(network, last.tensors)));
+  if (file === undefined || !last) return;
+  const graph = resultOf(network, last.tensors);
+  await writeFile(file, writeOnnx(network.running ? learntNetwork(graph) : graph));
 }
 
 /** Learning-rate factors: the head learns at the full rate, the backbone at its share. */

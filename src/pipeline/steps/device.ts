@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { rangesMetadata } from '../../compress/calibrate.ts';
 import { EdgeError } from '../../core/errors.ts';
 import type { Measurement } from '../../core/evidence.ts';
 import { defineStep } from '../../core/recipe.ts';
@@ -31,6 +32,9 @@ const protocolSchema = z.strictObject({ warmUpMs: z.number(), durationMs: z.numb
 const identityOf = ({ name: _, machine: __, ...identity }: DeviceIdentity) => identity;
 /** One thing at a time on a device; and nothing is measured while this machine trains, where the device is this machine. */
 const resourcesOf = ({ device, machine }: DeviceIdentity): string[] => [`device:${device}`, ...(machine === undefined ? [] : [machine])];
+
+/** How an INT8 engine's passport says where its ranges come from. */
+export const rangesNote = 'INT8 ranges: ';
 
 /** The steps that work on devices, over one pool of connections. */
 export const deviceSteps = (pool: DevicePool) => ({ build: buildStep(pool), benchmark: benchmarkStep(pool), infer: inferStep(pool) });
@@ -85,9 +89,11 @@ export const buildStep = (pool: DevicePool) =>
       };
       const options = { signal, onProgress: told('stages', progress, log) };
       const { builds } = config;
-      const passport = builds
+      const built = builds
         ? await buildMedianEngine(device, spec, { count: builds.count, protocol: { ...builds.protocol, batch: config.batch } }, options)
         : await buildEngine(device, spec, options);
+      const ranges = config.precision === 'int8' ? graph.metadata[rangesMetadata] : undefined;
+      const passport = ranges === undefined ? built : { ...built, notes: [...built.notes, `${rangesNote}${ranges}`] };
       for (const text of passport.notes) note(text);
       await writeFile(outputs.engine, JSON.stringify(passport));
     },

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { withCorrectedBiases } from '../../compress/bias-correction.ts';
-import { type QuantizedEngine, type RangeTable, rangeTableSchema } from '../../compress/calibrate.ts';
+import { type QuantizedEngine, type RangeTable, rangesMetadata, rangesWords, rangeTableSchema } from '../../compress/calibrate.ts';
 import { toFloat16 } from '../../compress/half.ts';
 import { quantize } from '../../compress/quantize.ts';
 import { defineStep } from '../../core/recipe.ts';
@@ -37,8 +37,9 @@ export const quantizeStep = defineStep({
   inputs: { onnx: 'onnx', ranges: 'ranges' },
   outputs: { onnxruntime: 'onnx', tensorrt: 'onnx', float: 'onnx', cache: 'calibration-cache' },
   async run({ inputs, outputs, config }) {
-    const graph = readOnnx(await readFile(inputs.onnx));
+    const exported = readOnnx(await readFile(inputs.onnx));
     const ranges: RangeTable = rangeTableSchema.parse(JSON.parse(await readFile(inputs.ranges, 'utf8')));
+    const graph = { ...exported, metadata: { ...exported.metadata, [rangesMetadata]: rangesWords(ranges) } };
     const corrected = (engine: QuantizedEngine) => withCorrectedBiases(graph, new Map(Object.entries(ranges.biases?.[engine] ?? {})));
     await writeFile(outputs.onnxruntime, writeOnnx(quantize(corrected('onnxruntime'), ranges, { engine: 'onnxruntime' })));
     await writeFile(outputs.tensorrt, writeOnnx(quantize(corrected('tensorrt'), ranges, { engine: 'tensorrt' })));

@@ -14,7 +14,7 @@ import { backboneSettingsSchema, networkFromOnnx } from '../../zoo/onnx-backbone
 import { loadSummary, loadWeights } from '../../zoo/weights.ts';
 import { isolated } from '../isolation.ts';
 import type { BaselineScore, BaselinesRequest } from '../jobs/baselines.ts';
-import type { CalibrateRequest } from '../jobs/calibrate.ts';
+import type { CalibrateRequest, calibrateJob } from '../jobs/calibrate.ts';
 import type { EvaluateRequest, TensorsRequest } from '../jobs/evaluate.ts';
 import type { TrainingLog, TrainRequest } from '../jobs/train.ts';
 import { thisCpu } from '../this-machine.ts';
@@ -155,8 +155,9 @@ export const calibrateStep = defineStep({
   exclusive: cpu,
   async run({ config: { plan, recipe, root }, inputs, outputs, signal, progress, log }) {
     const request: CalibrateRequest = { plan, recipe, ...inputs, images: inputs.images ?? root, output: outputs.ranges };
-    const { images } = await isolated<{ readonly images: readonly string[] }>(job('calibrate'), 'calibrateJob', request, { signal, onMessage: counted(progress) });
-    log('info', `${recipe.algorithm}${recipe.biasCorrection ? ' with corrected biases' : ''} over ${images.length} training images (seed ${recipe.seed})`);
+    const { algorithm, images } = await isolated<Awaited<ReturnType<typeof calibrateJob>>>(job('calibrate'), 'calibrateJob', request, { signal, onMessage: counted(progress) });
+    if (algorithm === 'qat') return log('info', 'ranges learnt in quantization-aware training (qat): no image calibrates');
+    log('info', `${algorithm}${recipe.biasCorrection ? ' with corrected biases' : ''} over ${images.length} training images (seed ${recipe.seed})`);
   },
 });
 

@@ -20,6 +20,7 @@ import { taskPlanSchema } from '../task-plan.ts';
 import { thisCpu } from '../this-machine.ts';
 import { comparisonText } from '../training-comparison.ts';
 import type { DeviceScore } from './accuracy.ts';
+import { rangesNote } from './device.ts';
 
 const lineSchema = z.strictObject({ network: z.enum(['baseline', 'results']), batch: z.int(), precision: z.enum(['fp32', 'fp16', 'int8']) });
 
@@ -138,6 +139,7 @@ const json = async <T>(path: string): Promise<T> => JSON.parse(await readFile(pa
 function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore | undefined): UnjudgedRow {
   const { precision, scenario, batch, throughput, latencyMs, evidence, voided } = measurement;
   const upcast = passport.notes.find(text => text.includes('upcast'));
+  const ranges = passport.notes.find(text => text.startsWith(rangesNote))?.slice(rangesNote.length);
   return {
     precision,
     scenario,
@@ -151,6 +153,7 @@ function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore 
     ...(score?.agreement ? { agreement: { share: score.agreement.n === 0 ? 1 : score.agreement.equal / score.agreement.n, n: score.agreement.n } } : {}),
     ...(score?.sqnrDb === undefined ? {} : { sqnrDb: score.sqnrDb }),
     ...(voided === undefined ? {} : { voided }),
+    ...(ranges === undefined ? {} : { ranges }),
     ...(upcast ? { computes: 'fp32 (upcast from fp16)' } : {}),
   };
 }

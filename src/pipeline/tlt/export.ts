@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, extname, join, relative, resolve } from 'node:path';
 import { calibrationRecipe, rangeTableSchema } from '../../compress/calibrate.ts';
+import { learntRanges, withoutRanges } from '../../compress/qat.ts';
 import { writeAtomic } from '../../core/atomic-file.ts';
 import { EdgeError } from '../../core/errors.ts';
 import type { Precision } from '../../core/evidence.ts';
@@ -44,6 +45,10 @@ export interface TltExport {
     readonly batchSize: number;
     /** TensorRT of the device, for the cache's header. */
     readonly tensorrt: string;
+    /** Where the ranges of a network trained with enable_qat go, as TLT's JSON. */
+    readonly json?: string | undefined;
+    /** Calibrates such a network on images all the same. */
+    readonly forcePtq?: boolean | undefined;
   };
   readonly maxBatch: number;
   /** Fixed in the graph; undefined: free. */
@@ -67,8 +72,8 @@ export const tltExport = (request: TltExport, tell: Tell): Promise<readonly stri
     await writeAtomic(labels, deepstreamLabels(network.info));
     const files = [model, labels];
     if (request.precision === 'int8') {
-      await calibrateTo(free, network.info, request, plan, tell);
-      files.push(resolve(request.calibration.cache));
+      const json = await writeCache(free, network.info, request, plan, tell);
+      files.push(resolve(request.calibration.cache), ...(json === undefined ? [] : [json]));
     } else if (request.precision === 'fp16') tell.say('FP16 is chosen when the engine is built on the device; the exported network stays in FP32.');
     if (request.deepstream) files.push(await writeNvinfer(network.info, graph, model, request));
     tell.say(`Files: ${files.join(', ')}`);
@@ -105,6 +110,34 @@ async function writeExported(graph: Graph, { output, model, key }: TltExport, te
   await writeAtomic(file, etltBytes(graph, key));
   tell.say('The .etlt holds ONNX (its header says so). TensorRT 10 and DeepStream 8 read no .etlt: give them the .onnx of train or prune, exported with -o FILE.onnx.');
   return file;
+}
+
+/** The cache, from the ranges that enable_qat learnt or from images; returns the JSON beside it, where one is asked for. */
+async function writeCache(graph: Graph, info: NetworkInfo, request: TltExport, plan: SpecPlan | undefined, tell: Tell): Promise<string | undefined> {
+  const { cache, tensorrt, json, forcePtq } = request.calibration;
+  const learnt = forcePtq ? undefined : learntRanges(graph);
+  if (!learnt) {
+    if (json !== undefined)
+      throw new EdgeError(
+        'calibration-missing',
+        `${request.model} has no ranges of its own for --cal_json_file: ${forcePtq ? '--force_ptq calibrates it on images' : 'it was not trained with enable_qat'}.`,
+        {
+          hint: forcePtq ? 'Leave out one of the two flags.' : 'Set enable_qat: true in training_config and train again, or leave out --cal_json_file.',
+          where: { file: request.model },
+        },
+      );
+    await calibrateTo(withoutRanges(graph), info, request, plan, tell);
+    return undefined;
+  }
+  await writeAtomic(resolve(cache), cacheFor(new Map(learnt.ranges.map(range => [range.name, range])), { tensorrt }));
+  tell.say(
+    `The cache holds the ${learnt.ranges.length} ranges learnt in training (enable_qat); no image calibrates. It is headed for TensorRT ${tensorrt} (--tensorrt VERSION changes that).`,
+  );
+  if (json === undefined) return undefined;
+  // TAO's form: ranges, not scales.
+  const scales = Object.fromEntries(learnt.ranges.map(({ name, amax }) => [name, amax]));
+  await writeAtomic(resolve(json), `${JSON.stringify({ tensor_scales: scales }, undefined, 4)}\n`);
+  return resolve(json);
 }
 
 /** Ranges of the exported graph over calibration images, in a process of its own, as a TensorRT cache. */

@@ -110,8 +110,6 @@ const runners: Readonly<Record<TltWords['verb'], Runner>> = {
 
 function exportVerb(words: TltWords, key: string | undefined, tell: Tell): Promise<unknown> {
   const without: readonly (readonly [string, string])[] = [
-    ['cal_json_file', 'there is no quantization-aware training yet; calibrate on images instead'],
-    ['force_ptq', 'calibration is always on images'],
     ['max_workspace_size', 'the engine is built on the device, with its own limit'],
     ['min_batch_size', 'the engine is built on the device: edgeforge deploy'],
     ['opt_batch_size', 'the engine is built on the device: edgeforge deploy'],
@@ -140,6 +138,8 @@ function exportVerb(words: TltWords, key: string | undefined, tell: Tell): Promi
         batches: least('batches', 10),
         batchSize: least('batch_size', 16),
         tensorrt: words.need('tensorrt'),
+        json: words.text('cal_json_file'),
+        forcePtq: words.on('force_ptq'),
       },
       maxBatch: least('max_batch_size', 1),
       staticBatch: staticBatch < 1 ? undefined : staticBatch,
