@@ -120,9 +120,9 @@ describe('quantization-aware training', () => {
     expect(state.get('qat/relu6/range')?.data[0]).not.toBe(network.graph.initializers.get('qat/relu6/range')?.data[0]);
   });
 
-  it('gives one table: in the checkpoint, in the network’s metadata, in the Q/DQ graph and in the TensorRT cache', async () => {
+  it('gives one table: in the checkpoint, in the network’s metadata, in the Q/DQ graph and in the TensorRT cache', { timeout: 300_000 }, async () => {
     const network = await start(toyNetwork());
-    const result = await fit(settings(network, 'table'));
+    const result = await fit(settings(network, 'table', { epochs: 1 }));
     const plain = readOnnx(writeOnnx(learntNetwork(result.network.graph)));
     expect(plain.nodes.some(node => node.domain === 'edge' || node.type === 'Relu')).toBe(false);
     const exported = atLowestCost(plain);
@@ -141,17 +141,17 @@ describe('quantization-aware training', () => {
     expect(learntRanges(withoutRanges(exported))).toBeUndefined();
   });
 
-  it('ends with the very same bits when cancelled and resumed', async () => {
+  it('ends with the very same bits when cancelled and resumed', { timeout: 300_000 }, async () => {
     const network = await start(toyNetwork());
-    const straight = await fit(settings(network, 'straight'));
+    const straight = await fit(settings(network, 'straight', { epochs: 2 }));
     const controller = new AbortController();
     const onProgress: FitOptions['onProgress'] = ({ epoch, step }) => epoch === 2 && step === 3 && controller.abort();
-    await expect(fit(settings(network, 'resumed', { signal: controller.signal, onProgress }))).rejects.toMatchObject({ code: 'cancelled' });
-    const resumed = await fit(settings(network, 'resumed', { resume: true }));
+    await expect(fit(settings(network, 'resumed', { epochs: 2, signal: controller.signal, onProgress }))).rejects.toMatchObject({ code: 'cancelled' });
+    const resumed = await fit(settings(network, 'resumed', { epochs: 2, resume: true }));
     for (const [name, tensor] of straight.network.graph.initializers) expect(resumed.network.graph.initializers.get(name), name).toEqual(tensor);
   });
 
-  it('brings a network with planted activation outliers, which calibration breaks, back to its FP32 accuracy', async () => {
+  it('brings a network with planted activation outliers, which calibration breaks, back to its FP32 accuracy', { timeout: 300_000 }, async () => {
     const trained = await fit(settings(toyNetwork(), 'float', { epochs: 5 }));
     const planted: Network = { ...trained.network, graph: withOutliers(trained.network.graph) };
     const before = (await score(planted.graph)).value;

@@ -18,7 +18,7 @@ test('enable_qat of a spec, and qat of a project, reach the plan of the training
   expect(planTraining(text.replace('training_config {', 'training_config {\n  enable_qat: true')).training.qat).toBe(true);
 });
 
-test('a retraining under quantization gives its ranges to cache and Q/DQ, and no image calibrates', { timeout: 300_000 }, async () => {
+test('a retraining under quantization gives its ranges to cache and Q/DQ, and no image calibrates', { timeout: 900_000 }, async () => {
   project.edit('edgeforge.yaml', text => text.replace('specs/retrain.txt }', 'specs/retrain.txt, training: {qat: true} }'));
   const { failed, events } = await project.run({ steps: ['quantize'] });
   expect([...failed]).toEqual([]);
