@@ -55,9 +55,11 @@ function Recipe({ state }: { readonly state: UiState }) {
   const settings = state.sources.project?.value?.settings.export;
   const { ranges, calibratedAt } = state.sources.exported?.value ?? {};
   const { recipe } = ranges ?? {};
-  const how = recipe
-    ? `last: ${recipe.algorithm}${recipe.algorithm === 'percentile' ? ` ${recipe.percentile}` : ''} over ${ranges?.images} ${recipe.selection} training images, seed ${recipe.seed}, ${when(calibratedAt ?? '')}`
-    : 'not calibrated yet';
+  const how = !recipe
+    ? 'not calibrated yet'
+    : recipe.algorithm === 'qat'
+      ? `ranges learnt in quantization-aware training, ${when(calibratedAt ?? '')}`
+      : `last: ${recipe.algorithm}${recipe.algorithm === 'percentile' ? ` ${recipe.percentile}` : ''} over ${ranges?.images} ${recipe.selection} training images, seed ${recipe.seed}, ${when(calibratedAt ?? '')}`;
   return (
     <Box flexDirection="column">
       <Text wrap="truncate">
