@@ -235,11 +235,10 @@ export interface Runtime {
   build(spec: EngineSpec, facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
   progress(line: string, state: BuildProgress): BuildProgress;
   built(spec: EngineSpec, facts: Facts, finished: Finished, log: string): Passport | Failure;
-  bench(passport: Passport, protocol: Protocol, facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
-  measured(passport: Passport, protocol: Protocol, facts: Facts, finished: Finished, log: string): Measurement | Failure;
-  /** Several engines in alternating rounds within one process, so that drift hits all of them alike; one protocol each (batches may differ). Absent: bench one by one. */
-  benchMany?(entries: readonly BenchEntry[], facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
-  measuredMany?(entries: readonly BenchEntry[], facts: Facts, finished: Finished, log: string): readonly Measurement[] | Failure;
+  /** Several engines in alternating rounds within one job, so that drift hits all of them alike; one protocol each (batches may differ). */
+  bench(entries: readonly BenchEntry[], facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
+  /** In the entries' order. */
+  measured(entries: readonly BenchEntry[], facts: Facts, finished: Finished, log: string): readonly Measurement[] | Failure;
   /** Runs n inputs (a raw little-endian float32 file, [n, …]) through the engine; writes outputs beside, one raw file each. */
   infer(passport: Passport, input: RemotePath, n: number, outputFolder: RemotePath, facts: Facts, payload: ReadonlyMap<string, RemotePath>): Job;
   inferred(finished: Finished, files: ReadonlyMap<string, Uint8Array>): TensorSet | Failure;

@@ -141,7 +141,7 @@ function refuseStale(device: Device, passports: readonly Passport[]): void {
   }
 }
 
-/** Measures several engines in alternating rounds where the runtime can, else one after the other; the measurements come in the entries' order. */
+/** Measures several engines in alternating rounds within one session; the measurements come in the entries' order. */
 export async function benchEngines(device: Device, entries: readonly BenchEntry[], options: WorkOptions = {}): Promise<readonly Measurement[]> {
   const { runtime, facts } = device;
   if (entries.length === 0) return [];
@@ -151,19 +151,9 @@ export async function benchEngines(device: Device, entries: readonly BenchEntry[
   );
   return alone(device, `measuring ${entries.length} engines`, async () => {
     const payload = await payloadOf(device, options);
-    if (runtime.benchMany && runtime.measuredMany) {
-      const finished = await runJob(device, runtime.benchMany(entries, facts, payload), options);
-      if (device.dry) throw dryError(device);
-      return orThrow(runtime.measuredMany(entries, facts, finished, finished.stdout));
-    }
-    const results: Measurement[] = [];
-    for (const [index, { passport, protocol }] of entries.entries()) {
-      const finished = await runJob(device, runtime.bench(passport, protocol, facts, payload), options);
-      if (device.dry) throw dryError(device);
-      results.push(orThrow(runtime.measured(passport, protocol, facts, finished, finished.stdout)));
-      options.onProgress?.({ done: index + 1, total: entries.length, message: `${passport.precision}, batch ${protocol.batch}` });
-    }
-    return results;
+    const finished = await runJob(device, runtime.bench(entries, facts, payload), options);
+    if (device.dry) throw dryError(device);
+    return orThrow(runtime.measured(entries, facts, finished, finished.stdout));
   });
 }
 
@@ -204,9 +194,10 @@ export async function rehearse(device: Device, wishes: readonly EngineSpec[], pr
   const refusals = specs.map(spec => runtime.refuse(wishOf(spec), facts)).filter(each => each !== undefined);
   if (refusals[0]) throw refusals[0];
   const { paths } = await ensurePayloads(transport, await runtime.payloads(facts));
+  const passports: Passport[] = [];
   for (const spec of specs) {
     await transport.run(runtime.build(spec, facts, paths));
-    const passport: Passport = {
+    passports.push({
       engine: { path: spec.engine, digest: spec.modelDigest, bytes: 0 },
       precision: spec.precision,
       batch: spec.batch,
@@ -217,7 +208,8 @@ export async function rehearse(device: Device, wishes: readonly EngineSpec[], pr
       words: runtime.build(spec, facts, paths).words,
       buildSeconds: 0,
       notes: ['dry run'],
-    };
-    await transport.run(runtime.bench(passport, { ...protocol, batch: spec.batch }, facts, paths));
+    });
   }
+  const entries = passports.map(passport => ({ passport, protocol: { ...protocol, batch: passport.batch } }));
+  await transport.run(runtime.bench(entries, facts, paths));
 }

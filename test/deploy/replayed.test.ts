@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Passport, TensorSet } from '../../src/deploy/device.ts';
@@ -8,7 +8,7 @@ import { hasPython, replay } from './replay/board.ts';
 import { replayed } from './replay/boards.ts';
 import { buildSmall } from './replay/model.ts';
 
-const protocol = { warmUpMs: 200, durationMs: 3000, minIterations: 50, rounds: 1, batch: 1, threads: 1 };
+const protocol = { warmUpMs: 200, durationMs: 3000, minIterations: 50, rounds: 2, batch: 1, threads: 1 };
 
 // Four more boards go the whole way from a dataset in test/pipeline/replayed-deploy.test.ts.
 describe('a whole deploy against replayed boards: everything runs, nothing is measured', () => {
@@ -34,10 +34,22 @@ describe('a whole deploy against replayed boards: everything runs, nothing is me
     expect(passports.at(-1)!.layers).toMatchObject(name === 'nano' ? { fp16: 4 } : { int8: 3, total: 4 });
     if (!refusal) expect(passports.at(-1)!.notes[0]).toBe('3 of 4 layers run in INT8 (75 %), 1 in FP16');
     expect(await enginesThere(device, passports)).toEqual(passports.map(() => true));
+    const rounds: string[] = [];
     const measured = await benchEngines(
       device,
       passports.map(passport => ({ passport, protocol })),
+      { onProgress: ({ done, total, message }) => rounds.push(`${done}/${total} ${message}`) },
     );
+    expect(rounds.filter(line => line.includes('round'))).toEqual(
+      [1, 2].flatMap(round => precisions.map((_, step) => `${(round - 1) * precisions.length + step}/${2 * precisions.length} round ${round} of 2`)),
+    );
+    const log = readFileSync(board.remote('jobs/bench.log'), 'utf8');
+    expect(
+      log
+        .split('\u001erun ')
+        .slice(1)
+        .map(section => Number(section[0])),
+    ).toEqual(precisions.length === 3 ? [0, 1, 2, 1, 2, 0] : [0, 1, 1, 0]);
     const input = join(folder.path, 'input.raw');
     writeFileSync(input, new Uint8Array(Float32Array.from({ length: 3 * 192 }, (_, i) => Math.sin(i)).buffer));
     const outputs: TensorSet[] = [];

@@ -199,25 +199,17 @@ describe.skipIf(!hasShared)('real logs become passports, measurements and failur
     expect(tensorrt.built(spec, facts('10.3.0'), finished(137), 'Killed')).toMatchObject({ code: 'device-full' });
   });
   it('measured: images/s is queries × batch, latencies from the single times', () => {
-    const times = JSON.stringify([1, 2, 3].map(latencyMs => ({ latencyMs })));
     const passport = tensorrt.built(spec, facts('8.6.1'), finished(0), `&&&& PASSED TensorRT.trtexec [TensorRT v8601] # x\n\u001eengine\n1 ${digest}`) as Passport;
-    const measured = tensorrt.measured(
-      passport,
-      { warmUpMs: 1, durationMs: 1, minIterations: 1, rounds: 1, batch: 8, threads: 1 },
-      facts('8.6.1'),
-      finished(0),
-      `${log('06-8.2.3-ok-load-fp32-engine.txt')}\n\u001etimes\n${times}`,
-    );
-    expect(measured).toMatchObject({ latencyMs: { n: 3, mean: 2, p50: 2 }, scenario: 'offline', evidence: { grade: 'measured' } });
-    expect(
-      tensorrt.measured(
-        passport,
-        { warmUpMs: 1, durationMs: 1, minIterations: 1, rounds: 1, batch: 8, threads: 1 },
-        facts('8.6.1'),
-        finished(0),
-        log('06-8.2.3-ok-load-fp32-engine.txt'),
-      ),
-    ).toMatchObject({ code: 'measurement-void' });
+    const entries = [{ passport, protocol: { warmUpMs: 1, durationMs: 1, minIterations: 1, rounds: 2, batch: 8, threads: 1 } }];
+    const run = (round: number, times: string) => `\u001erun 0 ${round} 2 1\n${log('06-8.2.3-ok-load-fp32-engine.txt')}\n\u001etimes\n${times}`;
+    const qps = Number(/Throughput: ([\d.]+) qps/.exec(log('06-8.2.3-ok-load-fp32-engine.txt'))?.[1]);
+    const measured = tensorrt.measured(entries, facts('8.6.1'), finished(0), `${run(1, '0.5 1 1\n1.5 2 2\n')}${run(2, '0.5 3 3\n')}`);
+    expect(measured).toMatchObject([
+      { latencyMs: { n: 3, mean: 2, p50: 2 }, throughput: { value: expect.closeTo(8 * qps, 6) }, scenario: 'offline', evidence: { grade: 'measured' } },
+    ]);
+    // Before 8.6 the warm-up's queries stand in the times too.
+    expect(tensorrt.measured(entries, facts('8.2.1'), finished(0), `${run(1, '7.5 1 9\n8.6 2 2\n9.6 2 4\n')}`)).toMatchObject([{ latencyMs: { n: 2, mean: 3 } }]);
+    expect(tensorrt.measured(entries, facts('8.6.1'), finished(0), run(1, ''))).toMatchObject({ code: 'measurement-void' });
   });
 });
 

@@ -35,9 +35,6 @@ export function buildScript({ engine, calibration, model }: EngineSpec, words: C
   return script(text, engine, calibration?.path ?? '', model, history, ...words);
 }
 
-/** A benchmark, its times behind a mark: the file may be one of an earlier run, so it goes first. */
-export const benchScript = (times: RemotePath, words: Command): Command => script(`t=$1; shift; rm -f "$t"; "$@" || exit $?; printf '\\036times\\n'; cat "$t"`, times, ...words);
-
 /** Seconds that accuracy through one process per image may take for one engine. */
 export const inferBudgetS = 600;
 

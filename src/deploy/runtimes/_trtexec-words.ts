@@ -57,6 +57,12 @@ export function buildWords(spec: EngineSpec, facts: Facts, { dynamic }: { readon
 /** Up to 7.1 --exportTimes turns the profiler on, which no CUDA graph goes with. */
 export const profiled = (version: TensorrtVersion): boolean => !atLeast(version, 7, 2);
 
+/** Up to 8.5 the exported times begin with the warm-up's queries; 8.6 surely leaves them out. */
+export const tracesWarmUp = (version: TensorrtVersion): boolean => !atLeast(version, 8, 6);
+
+/** Durations as every trtexec takes them. */
+export const wholeSeconds = (ms: number): number => Math.max(1, Math.ceil(ms / 1000));
+
 /** What measures an engine: transfers, spin wait and graph set explicitly, or 10.x and 11.x would not compare. */
 export function benchWords(passport: Passport, protocol: { warmUpMs: number; durationMs: number; minIterations: number }, facts: Facts, times: string): Command {
   const version = tensorrtVersion(facts);
@@ -65,7 +71,7 @@ export function benchWords(passport: Passport, protocol: { warmUpMs: number; dur
     program(facts),
     `--loadEngine=${passport.engine.path}`,
     `--warmUp=${protocol.warmUpMs}`,
-    `--duration=${Math.max(1, Math.ceil(protocol.durationMs / 1000))}`,
+    `--duration=${wholeSeconds(protocol.durationMs)}`,
     `--iterations=${protocol.minIterations}`,
     '--avgRuns=10',
     ...passport.words.filter(word => word.startsWith('--useDLACore') || word.startsWith('--shapes=')),

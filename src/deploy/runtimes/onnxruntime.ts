@@ -127,7 +127,7 @@ function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, latenci
   };
 }
 
-function measuredMany(entries: readonly BenchEntry[], facts: Facts, finished: Finished, log: string): readonly Measurement[] | Failure {
+function measured(entries: readonly BenchEntry[], facts: Facts, finished: Finished, log: string): readonly Measurement[] | Failure {
   if (finished.exitCode !== 0) return failed(finished, log, 'The benchmark');
   const events = runnerEvents(log);
   const results: Measurement[] = [];
@@ -140,7 +140,7 @@ function measuredMany(entries: readonly BenchEntry[], facts: Facts, finished: Fi
   return results;
 }
 
-function benchMany(entries: readonly BenchEntry[], payload: ReadonlyMap<string, RemotePath>): Job {
+function bench(entries: readonly BenchEntry[], payload: ReadonlyMap<string, RemotePath>): Job {
   const word = {
     entries: entries.map(({ passport, protocol }) => ({
       engine: passport.engine.path,
@@ -226,13 +226,8 @@ export const onnxruntime: Runtime = {
       notes,
     } satisfies Passport;
   },
-  bench: (passport, protocol, _facts, payload) => benchMany([{ passport, protocol }], payload),
-  measured(passport, protocol, facts, finished, log) {
-    const all = measuredMany([{ passport, protocol }], facts, finished, log);
-    return all instanceof EdgeError ? all : all[0]!;
-  },
-  benchMany: (entries, _facts, payload) => benchMany(entries, payload),
-  measuredMany,
+  bench: (entries, _facts, payload) => bench(entries, payload),
+  measured,
   infer(passport, input, n, outputFolder, facts, payload) {
     const [first] = Object.entries(passport.inputs);
     if (!first || Object.keys(passport.inputs).length !== 1)

@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
-import type { Measurement, Protocol } from '../../core/evidence.ts';
 import { type Digest, digestOfFile } from '../../core/fingerprint.ts';
 import { inPackage } from '../../core/package-root.ts';
 import { type EngineLayers, layersText, parseEngineLayers } from '../../formats/engine-layers.ts';
@@ -10,13 +9,12 @@ import { classifyTrtexecFailure } from '../../formats/trtexec-failures.ts';
 import { f32, type Tensor } from '../../graph/ir.ts';
 import { forecastBuild, historyKey } from '../build-forecast.ts';
 import type { BuildProgress, Facts, Failure, Finished, Passport, Runtime, TensorSet } from '../device.ts';
-import { gradeOf } from '../grade.ts';
 import { commandText } from '../quote.ts';
-import { latencySummary } from '../statistics.ts';
 import { abilitiesOf, targetFor } from '../targets.ts';
 import { readOutputs } from './_outputs.ts';
-import { benchScript, buildScript, inferScript, marked, scrapsOf } from './_trtexec-scripts.ts';
-import { benchWords, buildWords, inferWords, profiled, tensorrtVersion } from './_trtexec-words.ts';
+import { buildScript, inferScript, marked, scrapsOf } from './_trtexec-scripts.ts';
+import { benchJob, measured, sessionFile, sessionProgress } from './_trtexec-session.ts';
+import { buildWords, inferWords, tensorrtVersion } from './_trtexec-words.ts';
 
 type Wish = Parameters<Runtime['refuse']>[0];
 function refuse(spec: Wish, facts: Facts): EdgeError | undefined {
@@ -109,34 +107,6 @@ function notesOf(spec: Parameters<Runtime['built']>[0], log: string, warnings: r
   ];
 }
 
-function measured(passport: Passport, protocol: Protocol, facts: Facts, finished: Finished, log: string): Measurement | Failure {
-  const said = parseTrtexecLog(log);
-  if (finished.exitCode !== 0 || said.outcome !== 'passed') return failed(finished, log);
-  const times = z.array(z.object({ latencyMs: z.number().nonnegative() }).loose()).safeParse(jsonOf(marked(log, 'times') ?? ''));
-  const latencyMs = times.success ? latencySummary(times.data.map(each => each.latencyMs)) : undefined;
-  if (!latencyMs || said.throughputQps === undefined)
-    return new EdgeError('measurement-void', 'trtexec passed, but gave no times of single queries.', { hint: 'Measure again; the log lies in ~/.edgeforge/jobs on the device.' });
-  return {
-    precision: passport.precision,
-    scenario: protocol.batch === 1 ? 'single_stream' : 'offline',
-    batch: protocol.batch,
-    // trtexec counts queries; a query is a whole batch.
-    throughput: { value: said.throughputQps * protocol.batch, unit: 'images/s' },
-    latencyMs,
-    evidence: {
-      grade: gradeOf(facts, passport, said),
-      protocol: `trtexec: warm-up ${protocol.warmUpMs} ms, ${protocol.durationMs} ms and at least ${protocol.minIterations} queries, batch ${protocol.batch}, latency with transfers`,
-      device: `${facts.model}${facts.powerMode ? `, mode ${facts.powerMode}` : ''}`,
-      runtime: passport.runtime,
-      at: facts.at,
-      notes: [
-        ...passport.notes,
-        ...(profiled(tensorrtVersion(facts)) ? ['this TensorRT times single queries with its profiler on and without a CUDA graph: later releases do neither'] : []),
-        ...said.warnings.filter(line => /unstable|bound by|Throughput may be|across different models|native Int8/i.test(line)),
-      ],
-    },
-  };
-}
 const jsonOf = (text: string): unknown => {
   try {
     return JSON.parse(text);
@@ -182,27 +152,18 @@ export const tensorrt: Runtime = {
   version: facts => `tensorrt ${facts.tensorrt === undefined ? 'unknown' : tensorrtVersion(facts).text}`,
   refuse,
   async payloads(facts) {
-    if (facts.pythonTensorrt === undefined) return [];
-    return [{ name: 'runner', local: runnerFile, digest: await digestOfFile(runnerFile), archive: false, executable: false }];
+    const files = { session: sessionFile, ...(facts.pythonTensorrt === undefined ? {} : { runner: runnerFile }) };
+    return Promise.all(Object.entries(files).map(async ([name, local]) => ({ name, local, digest: await digestOfFile(local), archive: false, executable: false })));
   },
   forecast: forecastBuild,
   build(spec, facts) {
     const words = buildScript(spec, buildWords(spec, facts, { dynamic: true }), historyKey(spec));
     return { words, log: `${spec.engine}.log`, produces: [spec.engine], scraps: scrapsOf(spec.engine), detach: true, limitMs: 7_200_000 };
   },
-  progress: (line, state) => advanceRun(line) ?? advanceBuild(line, state),
+  progress: (line, state) => sessionProgress(line) ?? advanceRun(line) ?? advanceBuild(line, state),
   built,
-  bench(passport, protocol, facts) {
-    const times = 'jobs/times.json';
-    return {
-      words: benchScript(times, benchWords(passport, protocol, facts, times)),
-      log: 'jobs/bench.log',
-      produces: [times],
-      detach: true,
-      limitMs: 600_000 + 20 * (protocol.warmUpMs + protocol.durationMs),
-    };
-  },
-  measured,
+  bench: benchJob,
+  measured: (entries, facts, finished, log) => measured(entries, facts, finished, log) ?? failed(finished, log),
   infer(passport, input, n, outputFolder, facts, payload) {
     const runner = payload.get('runner');
     const job = { log: `${outputFolder}.log`, detach: true, limitMs: 60_000 + n * 30_000 };
