@@ -186,6 +186,8 @@ export interface BuildProgress {
   readonly done: number;
   readonly total: number;
   readonly message: string;
+  /** What is counted; left out: stages of the work. */
+  readonly unit?: 'bytes';
 }
 export type Failure = EdgeError;
 /** What the device has for one build, asked just before it. */

@@ -32,7 +32,7 @@ export async function pushFile(
   const hashMs = performance.now() - start;
   const { path, report } = await device.transport.push(local, digest, {
     ...(signal ? { signal } : {}),
-    ...(onProgress ? { onProgress: (done, total) => onProgress({ done, total, message: `pushing ${local.split('/').at(-1)}` }) } : {}),
+    ...(onProgress ? { onProgress: (done, total) => onProgress({ done, total, unit: 'bytes', message: `pushing ${local.split('/').at(-1)}` }) } : {}),
   });
   return { path, digest, sent: report.sent, report: { ...report, hashMs: report.hashMs + hashMs } };
 }
@@ -41,7 +41,7 @@ const payloadOf = async (device: Device, { signal, onProgress }: WorkOptions): P
   (
     await ensurePayloads(device.transport, await device.runtime.payloads(device.facts), {
       ...(signal ? { signal } : {}),
-      ...(onProgress ? { onPush: (name, done, total) => onProgress({ done, total, message: `pushing the runtime (${name})` }) } : {}),
+      ...(onProgress ? { onPush: (name, done, total) => onProgress({ done, total, unit: 'bytes', message: `pushing the runtime (${name})` }) } : {}),
     })
   ).paths;
 

@@ -50,6 +50,9 @@ export function table(rows: readonly (readonly string[])[], indent = ''): string
 
 export const bytesText = (bytes: number): string =>
   bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+/** How far work is: `86/160 steps`, `12.1 MB/43.0 MB`. */
+export const progressText = ({ done, total, unit }: { readonly done: number; readonly total: number; readonly unit: string }): string =>
+  unit === 'bytes' ? `${bytesText(done)}/${bytesText(total)}` : `${done}/${total} ${unit}`;
 /** A duration as a person says it: 840 ms, 12.3 s, 4 min 05 s. */
 export function durationText(milliseconds: number): string {
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;

@@ -1,6 +1,6 @@
 import { unreachable } from '../core/errors.ts';
 import type { RunEvent } from '../core/events.ts';
-import { durationText } from './output.ts';
+import { durationText, progressText } from './output.ts';
 
 /** Plain lines for a pipe or a log: one for each thing that a reader would miss, progress at most once in `everyMs` and step. */
 export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: { readonly everyMs?: number } = {}): (event: RunEvent) => void {
@@ -40,10 +40,11 @@ export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: {
   };
 }
 
-function progressLine({ step, done, total, unit, metrics }: Extract<RunEvent, { type: 'step-progress' }>, elapsedMs: number): string {
+function progressLine(event: Extract<RunEvent, { type: 'step-progress' }>, elapsedMs: number): string {
+  const { step, done, total, metrics } = event;
   const eta = done > 0 && total > done ? `, about ${durationText((elapsedMs / done) * (total - done))} left` : '';
   const figures = headline(metrics);
-  return `  ${step}: ${done}/${total} ${unit}${eta}${figures.length > 0 ? ` — ${figures.join(', ')}` : ''}`;
+  return `  ${step}: ${progressText(event)}${eta}${figures.length > 0 ? ` — ${figures.join(', ')}` : ''}`;
 }
 
 /** Metrics as words, those of single classes left out. */

@@ -6,7 +6,7 @@ import { EdgeError } from '../../core/errors.ts';
 import type { Measurement } from '../../core/evidence.ts';
 import { defineStep } from '../../core/recipe.ts';
 import { buildMedianEngine } from '../../deploy/build-median.ts';
-import type { EngineSpec, Passport } from '../../deploy/device.ts';
+import type { BuildProgress, EngineSpec, Passport } from '../../deploy/device.ts';
 import type { Device } from '../../deploy/open-device.ts';
 import { tellingTransport } from '../../deploy/transports/telling.ts';
 import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile } from '../../deploy/work.ts';
@@ -72,8 +72,11 @@ export const buildStep = (pool: DevicePool) =>
       if (refusal) throw refusal;
       const shapes = Object.fromEntries(graph.inputs.map(input => [input.name, input.type.dims.map((dim, axis) => (axis === 0 ? config.batch : Number(dim)))]));
       const cache = inputs.cache === undefined ? undefined : await cacheForDevice(inputs.cache, join(scratch, 'cache'), device.facts.tensorrt, graph);
-      const model = await pushFile(device, inputs.onnx, { signal });
-      const calibration = cache === undefined ? undefined : await pushFile(device, cache, { signal });
+      const onProgress = told('stages', progress, log);
+      const options = { signal, onProgress };
+      const pushing = (what: string) => ({ signal, onProgress: (sent: BuildProgress) => onProgress({ ...sent, message: `pushing the ${what}` }) });
+      const model = await pushFile(device, inputs.onnx, pushing('network'));
+      const calibration = cache === undefined ? undefined : await pushFile(device, cache, pushing('calibration cache'));
       const spec: EngineSpec = {
         model: model.path,
         modelDigest: digests.onnx,
@@ -87,7 +90,6 @@ export const buildStep = (pool: DevicePool) =>
         ...(calibration && digests.cache ? { calibration: { path: calibration.path, digest: digests.cache } } : {}),
         ...(isQuantized(graph) ? { quantized: true } : {}),
       };
-      const options = { signal, onProgress: told('stages', progress, log) };
       const { builds } = config;
       const built = builds
         ? await buildMedianEngine(device, spec, { count: builds.count, protocol: { ...builds.protocol, batch: config.batch } }, options)
@@ -166,7 +168,7 @@ export const inferStep = (pool: DevicePool) =>
       const [input] = Object.values(tensors);
       const result = await inferOnDevice(device, await readPassport(inputs.passport), join(inputs.tensors, input?.file ?? ''), n, {
         signal,
-        onProgress: ({ done, total }) => progress(done, total, {}, 'images'),
+        onProgress: ({ done, total, unit = 'images' }) => progress(done, total, {}, unit),
       });
       if (result.note !== undefined) note(result.note);
       await writeTensorFolder(outputs.tensors, result.n, result.tensors);
@@ -186,8 +188,9 @@ function told(
   log: (level: 'info', message: string) => void,
 ) {
   let last = '';
-  return ({ done, total, message }: { readonly done: number; readonly total: number; readonly message: string }) => {
-    progress(done, total, {}, unit);
+  return (told: BuildProgress) => {
+    const { done, total, message } = told;
+    progress(done, total, {}, told.unit ?? unit);
     if (message !== last) log('info', message);
     last = message;
   };

@@ -1,6 +1,6 @@
 import { Box, Text } from 'ink';
 import { etaMs, failuresOf, notesOf, type RunState, type StepState, stepCount } from '../../core/run-state.ts';
-import { durationText } from '../output.ts';
+import { durationText, progressText } from '../output.ts';
 import { figure, headline } from '../run-lines.ts';
 import { brailleCurve } from './braille.ts';
 
@@ -69,7 +69,7 @@ function detail(step: StepState, nowMs: number, columns: number): string {
       const metrics = headline(step.metrics);
       const width = Math.max(0, Math.min(16, columns - 40));
       const filled = progress.total > 0 ? Math.round((width * progress.done) / progress.total) : 0;
-      return `${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${progress.done}/${progress.total} ${progress.unit}${eta === undefined ? '' : `, ${durationText(eta)} left`} ${metrics.join(' ')}`;
+      return `${'█'.repeat(filled)}${'░'.repeat(width - filled)} ${progressText(progress)}${eta === undefined ? '' : `, ${durationText(eta)} left`} ${metrics.join(' ')}`;
     }
     case 'ran':
       return durationText(step.milliseconds ?? 0);
