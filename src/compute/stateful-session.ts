@@ -86,14 +86,22 @@ export type StatefulReply =
 /** The same in a worker thread of its own, so that this thread prepares the next batch meanwhile. One call at a time. */
 export async function openStatefulThread(model: Uint8Array, options: StatefulOptions): Promise<StatefulSession> {
   const worker = new Worker(siblingModule(import.meta.url, '_stateful-worker'));
-  const ended = Promise.withResolvers<never>();
-  ended.promise.catch(() => {});
-  worker.once('error', error => ended.reject(error));
-  worker.once('exit', code => ended.reject(new EdgeError('internal', `The training thread ended with code ${code}.`, { hint: 'Look into the log of this step.' })));
+  // One answer is waited for at a time. A race against a promise of the thread's end would keep every answer, whole states among them, as long as the thread lives.
+  let waiting: PromiseWithResolvers<StatefulReply> | undefined;
+  let gone: Error | undefined;
+  const end = (error: Error) => {
+    gone ??= error;
+    waiting?.reject(gone);
+  };
+  worker.on('message', (reply: StatefulReply) => waiting?.resolve(reply));
+  worker.once('error', end);
+  worker.once('exit', code => end(new EdgeError('internal', `The training thread ended with code ${code}.`, { hint: 'Look into the log of this step.' })));
   const ask = async (request: StatefulRequest): Promise<readonly Tensors[]> => {
-    const answer = new Promise<StatefulReply>(resolve => worker.once('message', resolve));
+    if (gone) throw gone;
+    waiting = Promise.withResolvers();
     worker.postMessage(request);
-    const reply = await Promise.race([answer, ended.promise]);
+    const reply = await waiting.promise;
+    waiting = undefined;
     if (reply.type === 'failed') throw new EdgeError(reply.code, reply.message, { hint: reply.hint });
     return reply.tensors ?? [];
   };
