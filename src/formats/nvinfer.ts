@@ -160,6 +160,8 @@ function inputKeys({ info: { preprocess, outputs }, input, deepstream }: Nvinfer
     'maintain-aspect-ratio': letterbox ? 1 : 0,
     // Our letterbox anchors the image at the top left; before 6.0 nvinfer knew no other.
     'symmetric-padding': letterbox && deepstreamSince(deepstream, '6.0') ? 0 : undefined,
+    // Bilinear: its default takes the nearest pixel, which no network was trained on.
+    'scaling-filter': 1,
     'output-blob-names': outputs.join(';'),
   });
 }

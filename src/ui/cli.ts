@@ -22,6 +22,7 @@ const groups: readonly { readonly verbs: readonly string[]; readonly load: () =>
   { verbs: ['set'], load: async () => (await import('./verbs/set.ts')).addSetVerb },
   { verbs: ['device', 'doctor', 'targets'], load: async () => (await import('./verbs/device.ts')).addDeviceVerbs },
   { verbs: ['inspect', 'spec', 'scenes'], load: async () => (await import('./verbs/files.ts')).addFileVerbs },
+  { verbs: ['bisect'], load: async () => (await import('./verbs/bisect.ts')).addBisectVerb },
   { verbs: ['deepstream'], load: async () => (await import('./verbs/deepstream.ts')).addDeepstreamVerbs },
   { verbs: ['detectnet_v2', 'classification'], load: async () => (await import('./verbs/tlt.ts')).addTltVerbs },
 ];

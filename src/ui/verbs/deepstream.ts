@@ -1,16 +1,17 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
-import { EdgeError } from '../../core/errors.ts';
+import type { Command } from 'commander';
 import { parseCalibrationCache } from '../../formats/calibration-cache.ts';
 import { type LintContext, type LintFinding, lintNvinfer } from '../../formats/deepstream-lint.ts';
 import { giesOf, isAppConfig, lintApp } from '../../formats/deepstream-lint-app.ts';
-import { type DeepstreamVersion, deepstreamVersions } from '../../formats/deepstream-version.ts';
-import { type Ini, iniValue, parseIni, parseIniYaml } from '../../formats/ini.ts';
+import type { DeepstreamVersion } from '../../formats/deepstream-version.ts';
+import { type Ini, iniValue } from '../../formats/ini.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import { networkInfoOf } from '../../graph/network-info.ts';
+import { iniAt } from '../../pipeline/bisect/deployed.ts';
 import type { Cli } from '../cli.ts';
+import { versionOf } from './bisect.ts';
 
 interface LintOptions {
   readonly deepstream: DeepstreamVersion;
@@ -65,13 +66,6 @@ async function lintFile(file: string, options: LintOptions): Promise<Linted[]> {
   return [{ file, findings: lintApp(ini) }, ...below.flat()];
 }
 
-async function iniAt(file: string): Promise<Ini> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new EdgeError('file-missing', `${file} is not there.`, { hint: 'Write configs with: edgeforge export --out DIR', where: { file }, cause });
-  });
-  return /\.ya?ml$/i.test(file) ? parseIniYaml(text) : parseIni(text, { headless: 'property' });
-}
-
 const pathKeys = ['onnx-file', 'tlt-encoded-model', 'model-engine-file', 'int8-calib-file', 'labelfile-path', 'custom-lib-path'] as const;
 
 /** Reads what the config names and is there: labels, cache, and the network's own words about itself. */
@@ -101,10 +95,4 @@ async function contextOf(file: string, ini: Ini, options: LintOptions): Promise<
       ? { network: { info, input: [channels, height, width] as const, quantized: graph.nodes.some(({ type }) => type === 'QuantizeLinear') } }
       : {}),
   };
-}
-
-function versionOf(text: string): DeepstreamVersion {
-  const found = deepstreamVersions.find(version => version === text);
-  if (found === undefined) throw new InvalidArgumentError(`Known versions: ${deepstreamVersions.join(', ')}.`);
-  return found;
 }
