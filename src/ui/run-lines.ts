@@ -42,14 +42,16 @@ export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: {
 
 function progressLine(event: Extract<RunEvent, { type: 'step-progress' }>, elapsedMs: number): string {
   const { step, done, total, metrics } = event;
-  const eta = done > 0 && total > done ? `, about ${durationText((elapsedMs / done) * (total - done))} left` : '';
+  // A training knows its pace better than an average since the step began.
+  const leftMs = metrics['eta s'] === undefined ? (elapsedMs / Math.max(1, done)) * (total - done) : 1000 * metrics['eta s'];
+  const eta = done > 0 && total > done ? `, about ${durationText(leftMs)} left` : '';
   const figures = headline(metrics);
   return `  ${step}: ${progressText(event)}${eta}${figures.length > 0 ? ` — ${figures.join(', ')}` : ''}`;
 }
 
-/** Metrics as words, those of single classes left out. */
+/** Metrics as words, those of single classes and the time left, which stands elsewhere, left out. */
 export const headline = (metrics: Readonly<Record<string, number>>): string[] =>
-  Object.entries(metrics).flatMap(([name, value]) => (name.startsWith('class/') ? [] : [`${name} ${figure(value)}`]));
+  Object.entries(metrics).flatMap(([name, value]) => (name.startsWith('class/') || name === 'eta s' ? [] : [`${name} ${figure(value)}`]));
 
 /** Four significant digits, without an exponent where a person would not write one. */
 export const figure = (value: number): string =>
