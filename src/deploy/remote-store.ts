@@ -2,6 +2,7 @@ import { EdgeError } from '../core/errors.ts';
 import type { Digest } from '../core/fingerprint.ts';
 import type { Passport, Payload, PushReport, RemotePath, Transport } from './device.ts';
 import { script } from './quote.ts';
+import { fullError, spaceGone } from './transports/_posix.ts';
 
 /**
  * What we keep on a device, all under ~/.edgeforge:
@@ -42,8 +43,7 @@ async function must(transport: Transport, command: readonly [string, ...string[]
   const done = await transport.exec(command, signal ? { signal } : {});
   if (done.exitCode === 0) return done.stdout;
   const said = done.stderr.trim() || `exit code ${done.exitCode}`;
-  if (/no space left|quota/i.test(said))
-    throw new EdgeError('device-full', `"${transport.name}" is full: ${said}`, { hint: `Make room there, for example with: edgeforge device clean ${transport.name}` });
+  if (spaceGone(said)) throw fullError(transport.name, said);
   throw new EdgeError('command-failed', `On "${transport.name}" ${command[0]} failed: ${said}`, { hint: `Look at: edgeforge doctor ${transport.name}` });
 }
 

@@ -3,10 +3,12 @@ import { EdgeError } from '../../core/errors.ts';
 import type { Measurement, Protocol } from '../../core/evidence.ts';
 import type { Digest } from '../../core/fingerprint.ts';
 import { inPackage } from '../../core/package-root.ts';
+import { swapWords } from '../build-forecast.ts';
 import type { BenchEntry, Facts, Failure, Finished, Job, Passport, Payload, RemotePath, Runtime, TensorSet } from '../device.ts';
 import { gradeOf } from '../grade.ts';
 import { lockedPackage, packageFile, packPayload } from '../payload.ts';
 import { latencySummary } from '../statistics.ts';
+import { limitError } from '../transports/_jobs.ts';
 import { readOutputs } from './_outputs.ts';
 
 /** Versions that the payload carries; package.json pins both exactly. */
@@ -65,9 +67,11 @@ function refuseMachine(facts: Facts): EdgeError | undefined {
 const failed = (finished: Finished, log: string, what: string): Failure => {
   const said = runnerEvents(log).find(each => each.event === 'failed');
   const tail = log.trim().split('\n').at(-1)?.slice(0, 300);
+  const limit = limitError(what, log);
+  if (limit) return limit;
   if (finished.exitCode === 137)
-    return new EdgeError('engine-build-failed', `${what} was killed, most likely by the kernel for lack of memory.`, {
-      hint: 'Close other programs on the device, add swap, or use a smaller batch.',
+    return new EdgeError('device-full', `${what} was killed on the device, most likely by the kernel for lack of memory.`, {
+      hint: `End other programs there, add swap (${swapWords}), or use a smaller batch; then run the same command again.`,
     });
   return new EdgeError('engine-build-failed', `${what} failed on the device: ${said?.event === 'failed' ? said.message : (tail ?? `exit code ${finished.exitCode}`)}`, {
     hint: 'The whole log lies in ~/.edgeforge/jobs on the device.',

@@ -11,6 +11,7 @@ import { forecastBuild, historyKey } from '../build-forecast.ts';
 import type { BuildProgress, Facts, Failure, Finished, Passport, Runtime, TensorSet } from '../device.ts';
 import { commandText } from '../quote.ts';
 import { abilitiesOf, targetFor } from '../targets.ts';
+import { limitError } from '../transports/_jobs.ts';
 import { readOutputs } from './_outputs.ts';
 import { buildScript, inferScript, marked, scrapsOf } from './_trtexec-scripts.ts';
 import { benchJob, measured, sessionFile, sessionProgress } from './_trtexec-session.ts';
@@ -49,6 +50,8 @@ function refuse(spec: Wish, facts: Facts): EdgeError | undefined {
 
 function failed(finished: Finished, log: string): Failure {
   const found = classifyTrtexecFailure(log, { exitCode: finished.exitCode });
+  const limit = limitError('trtexec', log);
+  if (limit) return limit;
   const killer = marked(log, 'oom')?.trim().split('\n').at(-1);
   if (found?.kind === 'killed' && killer)
     return new EdgeError('device-full', `The kernel's OOM killer ended trtexec: ${killer.replace(/^\[[\d. ]+\] /, '').slice(0, 200)}`, { hint: found.error.hint });

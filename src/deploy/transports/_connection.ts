@@ -62,7 +62,7 @@ const unreachable = (name: string, address: SshAddress, cause: unknown): EdgeErr
     'device-unreachable',
     `The device "${name}" at ${showAddress(address)} is not reached: ${(cause as Error).message || String((cause as NodeJS.ErrnoException).code)}.`,
     {
-      hint: `Check that it is on and that this works: ssh -p ${address.port} ${address.user}@${address.host} true`,
+      hint: `Check that it is on and that this works: ssh ${address.port === 22 ? '' : `-p ${address.port} `}${address.user}@${address.host} true; then run the same command again: what is finished is kept.`,
       cause,
     },
   );

@@ -3,6 +3,8 @@ import { EdgeError } from '../../core/errors.ts';
 
 /** What one shell command on a machine needs: bytes in, bytes out, a limit and a way to stop it. */
 export interface ShellIo {
+  /** What messages call it. */
+  readonly what: string;
   readonly stdin?: Readable | Uint8Array | undefined;
   readonly stdout: Writable;
   readonly stderr: Writable;

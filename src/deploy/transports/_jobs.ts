@@ -1,10 +1,11 @@
+import { EdgeError } from '../../core/errors.ts';
 import { canonical, digestOf } from '../../core/fingerprint.ts';
 import type { Command, Job } from '../device.ts';
 import { quote, script } from '../quote.ts';
 
 /** What a detached job's folder says: whether it runs, its exit code once it is over, and the log from an offset. */
 export interface JobState {
-  readonly state: 'running' | 'over' | 'gone';
+  readonly state: 'running' | 'over' | 'gone' | 'rebooted';
   readonly exitCode?: number;
   readonly log: Buffer;
 }
@@ -39,6 +40,15 @@ const stime = 'stime() { sed "s/.*) //" "/proc/$1/stat" 2>/dev/null | cut -d" " 
 const alive = `${stime}
 alive() { [ -f "$d/pid" ] || return 1; read -r b p s < "$d/pid"; [ ! -f "$d/rc" ] && [ "$b" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ] && kill -0 "$p" 2>/dev/null && [ "$s" = "$(stime "$p")" ]; }`;
 
+/** `timeout` where the watchdog ended a job, as its log says; undefined where it did not. */
+export const limitError = (what: string, log: string): EdgeError | undefined => {
+  const seconds = /^edgeforge: the limit of (\d+) s is over$/m.exec(log)?.[1];
+  return seconds === undefined
+    ? undefined
+    : new EdgeError('timeout', `${what} was ended on the device after its limit of ${seconds} s.`, {
+        hint: 'Look at the device (is it swapping, throttled, stuck?) and run the same command again.',
+      });
+};
 /** The job's own shell: work and watchdog each in a session of their own, so that a limit or a stop reaches all that the work started, even when nobody is connected any more. */
 const body = (job: Job, words: string, limit: number): string =>
   [
@@ -56,7 +66,7 @@ export const pollScript = (folder: string, offset: number, waitSeconds: number):
   script(
     `d=$1; ${alive}
 i=0; alive || i=99999; while [ $i -lt ${Math.max(1, Math.round(waitSeconds * 4))} ] && [ ! -f "$d/rc" ] && [ "$(wc -c < "$d/log")" -le "$2" ]; do sleep 0.25; i=$((i+1)); done
-if [ -f "$d/rc" ]; then echo "over $(cat "$d/rc")"; elif alive; then echo running; else sleep 0.3; if [ -f "$d/rc" ]; then echo "over $(cat "$d/rc")"; else echo gone; fi; fi
+if [ -f "$d/rc" ]; then echo "over $(cat "$d/rc")"; elif alive; then echo running; else sleep 0.3; if [ -f "$d/rc" ]; then echo "over $(cat "$d/rc")"; else read -r b p s < "$d/pid"; if [ -n "$b" ] && [ "$b" != "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ]; then echo rebooted; else echo gone; fi; fi; fi
 tail -c "+$(($2+1))" "$d/log" 2>/dev/null | head -c 8388608`,
     folder,
     String(offset),
@@ -79,5 +89,5 @@ export function parsePoll(output: Buffer): JobState {
   const log = output.subarray(end + 1);
   const over = /^over (\d+)$/.exec(line);
   if (over) return { state: 'over', exitCode: Number(over[1]), log };
-  return { state: line === 'running' ? 'running' : 'gone', log };
+  return { state: line === 'running' || line === 'rebooted' ? line : 'gone', log };
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { Transform, Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { EdgeError } from '../../core/errors.ts';
@@ -37,21 +37,32 @@ class BytesSink extends Writable {
   }
 }
 
-async function execute(door: Door, command: Command, options: ExecOptions): Promise<Finished> {
+/** `what`: how messages name it where the words themselves say little. */
+async function execute(door: Door, command: Command, { what = commandText(command), ...options }: ExecOptions & { readonly what?: string }): Promise<Finished> {
   const { onLine } = options;
   const stdout = new TextSink(onLine && (line => onLine(line, 'stdout')));
   const stderr = new TextSink(onLine && (line => onLine(line, 'stderr')));
-  const exitCode = await door.shell(remoteText(command, options), { stdin: options.input, stdout, stderr, signal: options.signal, limitMs: options.limitMs });
+  const exitCode = await door.shell(remoteText(command, options), { what, stdin: options.input, stdout, stderr, signal: options.signal, limitMs: options.limitMs });
   stdout.end();
   stderr.end();
   return { command, exitCode, stdout: stdout.text(), stderr: stderr.text() };
 }
 
+/** Does a program's own word say that the disk, or the user's part of it, is full? */
+export const spaceGone = (said: string): boolean => /no space left|quota/i.test(said);
+const roomHint = (name: string): string => `Make room there, for example with: edgeforge device clean ${name}`;
+/** The device's disk is full, in the words of the program that met it. */
+export const fullError = (name: string, said: string): EdgeError =>
+  new EdgeError('device-full', `The disk of "${name}" is full: ${said.split('\n').find(spaceGone)?.trim()}.`, { hint: roomHint(name) });
+const tooLittle = (name: string, need: number, free: number): EdgeError =>
+  new EdgeError('device-full', `"${name}" has ${Math.floor(free / 1048576)} MiB free and needs ${Math.ceil(need / 1048576)} MiB more.`, { hint: roomHint(name) });
+
 /** A detached job, followed to its end across lost connections. */
 async function follow(name: string, door: Door, job: Job, { signal, onLine }: ExecOptions): Promise<Finished> {
   const folder = jobFolder(job);
   const what = commandText(job.words);
-  const started = await persist(() => execute(door, startScript(job), signal ? { signal } : {}), signal);
+  const started = await persist(() => execute(door, startScript(job), { what, ...(signal ? { signal } : {}) }), signal);
+  if (started.exitCode !== 0 && spaceGone(started.stderr)) throw fullError(name, started.stderr);
   if (started.exitCode !== 0)
     throw new EdgeError('command-failed', `"${name}" could not start a job: ${started.stderr.trim() || `exit code ${started.exitCode}`}.`, {
       hint: `Is there room and a right to write in ~/.edgeforge on the device? edgeforge doctor ${name}`,
@@ -70,7 +81,7 @@ async function follow(name: string, door: Door, job: Job, { signal, onLine }: Ex
     const errors = new TextSink();
     await persist(async () => {
       sink.chunks.length = 0;
-      await door.shell(remoteText(pollScript(folder, offset, wait)), { stdout: sink, stderr: errors, signal, limitMs: 60_000 });
+      await door.shell(remoteText(pollScript(folder, offset, wait)), { what, stdout: sink, stderr: errors, signal, limitMs: 60_000 });
     }, signal).catch(error => (signal?.aborted ? cancel() : Promise.reject(error)));
     const { state, exitCode, log: more } = parsePoll(Buffer.concat(sink.chunks));
     offset += more.length;
@@ -78,13 +89,15 @@ async function follow(name: string, door: Door, job: Job, { signal, onLine }: Ex
     if (more.length >= 8 << 20) continue;
     if (state === 'over') {
       log.end();
-      await persist(() => execute(door, forgetScript(folder), {}), signal);
+      await persist(() => execute(door, forgetScript(folder), { what }), signal);
       return { command: job.words, exitCode: exitCode!, stdout: log.text(), stderr: '' };
     }
-    if (state === 'gone')
-      throw new EdgeError('command-failed', `On "${name}" the job ended without a trace (a reboot, or the OOM killer took its shell): ${what.slice(0, 120)}`, {
-        hint: `Look at: edgeforge doctor ${name}; then run the same command again.`,
-      });
+    if (state === 'gone' || state === 'rebooted')
+      throw new EdgeError(
+        'command-failed',
+        `On "${name}" the job ended without a trace (${state === 'rebooted' ? 'the device has restarted' : 'the OOM killer took its shell, or someone ended it'}): ${what.slice(0, 120)}`,
+        { hint: `Look at: edgeforge doctor ${name}; then run the same command again: what is finished is kept.` },
+      );
     if (Date.now() > until) throw timeoutError(name, job.limitMs, what);
   }
 }
@@ -102,6 +115,8 @@ async function attached(door: Door, job: Job, options: ExecOptions): Promise<Fin
 
 /** Prints `have` where the digest lies in the store, else the size of its part once no one writes to it any more, then the free kilobytes. */
 const askScript = `mkdir -p store; touch -c "store/$1"; if [ -f "store/$1" ]; then echo have; else s=-1; n=$(wc -c 2>/dev/null < "store/$1.part" || echo 0); while [ "$n" != 0 ] && [ "$s" != "$n" ]; do s=$n; sleep 0.1; n=$(wc -c < "store/$1.part"); done; echo "part $n"; fi; df -Pk . | awk 'NR==2 {print $4}'`;
+/** Writes at its place, not at the end: what an earlier connection or another host still sends of the same digest lands on equal bytes. dd only moves the shared offset. */
+const writeScript = '{ dd bs=1 seek="$2" count=0 conv=notrunc 2>/dev/null; exec cat; } 1<> "store/$1.part"';
 /** Verifies, writes through to the disk, and only then gives the file its name. Prints the milliseconds of both. */
 const sealScript = `t() { date +%s%N | cut -c1-13; }; a=$(t); h=$(sha256sum < "store/$1.part" | cut -d' ' -f1); b=$(t); [ "$h" = "$1" ] || { rm -f "store/$1.part"; echo "differs $h"; exit 9; }; sync "store/$1.part" 2>/dev/null || sync; c=$(t); mv "store/$1.part" "store/$1" && echo "sealed $((b-a)) $((c-b))"`;
 
@@ -116,7 +131,8 @@ async function upload(
   { signal, onProgress }: PushOptions,
   spent: { sent: number; transferMs: number },
 ): Promise<'there' | 'sent'> {
-  const asked = await execute(door, script(askScript, digest), signal ? { signal } : {});
+  const what = `pushing ${basename(local)}`;
+  const asked = await execute(door, script(askScript, digest), { what, ...(signal ? { signal } : {}) });
   const [first = '', free = ''] = asked.stdout.trim().split('\n');
   if (asked.exitCode !== 0 || first === '')
     throw new EdgeError('device-refused', `"${name}" cannot keep files in ~/.edgeforge: ${asked.stderr.trim() || `exit code ${asked.exitCode}`}.`, {
@@ -127,7 +143,7 @@ async function upload(
   const offset = part <= bytes ? part : 0;
   if (part > bytes) await execute(door, ['rm', '-f', `store/${digest}.part`], {});
   const freeKiB = Number(free);
-  if (Number.isFinite(freeKiB) && freeKiB * 1024 < bytes - offset) throw fullError(name, bytes - offset, freeKiB * 1024);
+  if (Number.isFinite(freeKiB) && freeKiB * 1024 < bytes - offset) throw tooLittle(name, bytes - offset, freeKiB * 1024);
   if (offset >= bytes && bytes > 0) return 'sent';
   const start = performance.now();
   let sent = offset;
@@ -144,10 +160,10 @@ async function upload(
   const stdin = file.once('error', error => count.destroy(error)).pipe(count);
   const stderr = new TextSink();
   try {
-    const code = await door.shell(remoteText(script('cat >> "store/$1.part"', digest)), { stdin, stdout: new TextSink(), stderr, signal });
+    const code = await door.shell(remoteText(script(writeScript, digest, String(offset))), { what, stdin, stdout: new TextSink(), stderr, signal });
     if (code !== 0)
-      throw /no space left|quota/i.test(stderr.text())
-        ? fullError(name, bytes - offset, freeKiB * 1024, stderr.text().trim())
+      throw spaceGone(stderr.text())
+        ? fullError(name, stderr.text())
         : new EdgeError('command-failed', `Writing to "${name}" failed: ${stderr.text().trim() || `exit code ${code}`}.`, { hint: `Look at: edgeforge doctor ${name}` });
   } finally {
     file.destroy();
@@ -156,11 +172,6 @@ async function upload(
   }
   return 'sent';
 }
-
-const fullError = (name: string, need: number, free: number, said?: string): EdgeError =>
-  new EdgeError('device-full', `"${name}" has ${Math.floor(free / 1048576)} MiB free and needs ${Math.ceil(need / 1048576)} MiB more${said === undefined ? '' : ` (${said})`}.`, {
-    hint: `Make room there, for example with: edgeforge device clean ${name}`,
-  });
 
 async function push(name: string, door: Door, local: string, digest: Digest, options: PushOptions): Promise<{ path: RemotePath; report: PushReport }> {
   if (!/^[0-9a-f]{64}$/.test(digest)) throw new EdgeError('internal', `${JSON.stringify(digest)} is no SHA-256 digest.`, { hint: 'Push files by the digest of their content.' });
@@ -176,7 +187,10 @@ async function push(name: string, door: Door, local: string, digest: Digest, opt
     const outcome = await persist(() => upload(name, door, local, digest, bytes, options, spent), options.signal);
     if (outcome === 'there') return { path, report: { digest, bytes, sent: spent.sent, hashMs: 0, transferMs: spent.transferMs, syncMs: 0 } };
     if (bytes === 0) await execute(door, ['touch', `${path}.part`], {});
-    const sealed = await persist(() => execute(door, script(sealScript, digest), options.signal ? { signal: options.signal } : {}), options.signal);
+    const sealed = await persist(
+      () => execute(door, script(sealScript, digest), { what: `pushing ${basename(local)}`, ...(options.signal ? { signal: options.signal } : {}) }),
+      options.signal,
+    );
     const times = /^sealed (\d+) (\d+)$/m.exec(sealed.stdout);
     if (times) return { path, report: { digest, bytes, sent: spent.sent, hashMs: Number(times[1]), transferMs: spent.transferMs, syncMs: Number(times[2]) } };
     // The seal may have succeeded just before the connection went: then the next question finds it there.
@@ -207,7 +221,7 @@ async function fetchFile(name: string, door: Door, remote: RemotePath, local: st
       const stderr = new TextSink();
       let code: number;
       try {
-        code = await door.shell(remoteText(script('cat -- "$1" && sha256sum < "$1" >&2', remote)), { stdout: through, stderr, signal });
+        code = await door.shell(remoteText(script('cat -- "$1" && sha256sum < "$1" >&2', remote)), { what: `fetching ${remote}`, stdout: through, stderr, signal });
       } finally {
         through.end();
         await written;

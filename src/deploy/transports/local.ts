@@ -33,10 +33,10 @@ function runShell(name: string, home: string, text: string, io: ShellIo, count: 
       kill('SIGTERM');
       setTimeout(() => kill('SIGKILL'), 1500).unref();
     };
-    const onAbort = (): void => stop(cancelledError(text));
-    if (io.signal?.aborted) stop(cancelledError(text));
+    const onAbort = (): void => stop(cancelledError(io.what));
+    if (io.signal?.aborted) stop(cancelledError(io.what));
     io.signal?.addEventListener('abort', onAbort, { once: true });
-    const timer = io.limitMs === undefined ? undefined : setTimeout(() => stop(timeoutError(name, io.limitMs!, text)), io.limitMs);
+    const timer = io.limitMs === undefined ? undefined : setTimeout(() => stop(timeoutError(name, io.limitMs!, io.what)), io.limitMs);
     child.once('error', reject);
     child.stdout.on('data', (chunk: Buffer) => count(0, chunk.length)).pipe(io.stdout, { end: false });
     child.stderr.pipe(io.stderr, { end: false });

@@ -66,24 +66,24 @@ function overChannel(name: string, connection: Connection, text: string, io: She
           setTimeout(() => settle(() => reject(error)), 3000),
         );
     };
-    const onAbort = (): void => stop(cancelledError(text));
-    void connection.lost.then(() => (code === undefined || open === 3 ? settle(() => reject(stopped ?? lostError(name, text))) : undefined));
-    if (!connection.alive()) return settle(() => reject(lostError(name, text)));
-    if (io.signal?.aborted) return settle(() => reject(cancelledError(text)));
+    const onAbort = (): void => stop(cancelledError(io.what));
+    void connection.lost.then(() => (code === undefined || open === 3 ? settle(() => reject(stopped ?? lostError(name, io.what))) : undefined));
+    if (!connection.alive()) return settle(() => reject(lostError(name, io.what)));
+    if (io.signal?.aborted) return settle(() => reject(cancelledError(io.what)));
     io.signal?.addEventListener('abort', onAbort, { once: true });
-    if (io.limitMs !== undefined) timers.push(setTimeout(() => stop(timeoutError(name, io.limitMs!, text)), io.limitMs));
+    if (io.limitMs !== undefined) timers.push(setTimeout(() => stop(timeoutError(name, io.limitMs!, io.what)), io.limitMs));
     // Without input the program reads /dev/null and our side of the channel stays open: ssh2 sends no signal over a channel it has ended.
     // A dead client throws here at once instead of calling back.
     connection.client.exec(io.stdin === undefined ? `${text} </dev/null` : text, (error, opened) => {
       // A connection that dies answers pending requests with an error first and says so a moment later.
-      if (error) return void setImmediate(() => settle(() => reject(connection.alive() ? refusedError(name, error) : lostError(name, text, error))));
+      if (error) return void setImmediate(() => settle(() => reject(connection.alive() ? refusedError(name, error) : lostError(name, io.what, error))));
       channel = opened;
       if (ended) return opened.close();
       opened.on('exit', (exit: number | null, signal?: string) => {
         code = exit ?? signalCode(signal ?? 'HUP');
       });
       join(opened, io, () => {
-        if (--open === 0) settle(() => (stopped ? reject(stopped) : code === undefined ? reject(lostError(name, text)) : resolve(code)));
+        if (--open === 0) settle(() => (stopped ? reject(stopped) : code === undefined ? reject(lostError(name, io.what)) : resolve(code)));
       });
       feed(opened, io.stdin, cause =>
         stop(new EdgeError('file-missing', `Reading what to send to "${name}" failed: ${cause.message}`, { hint: 'Is the file still there?', cause })),
