@@ -10,6 +10,8 @@ export interface Protocol {
   readonly rounds: number;
   readonly batch: number;
   readonly threads: number;
+  /** How long a board may warm up for a steady temperature beyond `warmUpMs`; absent: not at all. */
+  readonly steadyMs?: number;
 }
 
 /** Where the latencies lie: `counts` in equal bins from `fromMs` (the least) to `toMs` (p99), and how many lie beyond. */
@@ -37,6 +39,49 @@ export interface LatencyMs {
   readonly histogram?: LatencyHistogram;
 }
 
+/** What a board was set to while it was measured. */
+export interface BoardState {
+  /** `locked`: held at the mode's maximum, seen to be so; `as found`: nobody set them. */
+  readonly clocks: 'locked' | 'as found';
+  readonly powerMode?: string;
+  /** The clocks that were held. */
+  readonly gpuMHz?: number;
+  readonly cpuMHz?: number;
+  readonly emcMHz?: number;
+  /** The fan as jetson_clocks tells it. */
+  readonly fan?: string;
+  /** Whether what was set was given back; absent where nothing was set. */
+  readonly restored?: boolean;
+}
+
+/** Energy of one image: ∫ power dt over the timed windows / images in them. */
+export interface Energy {
+  readonly perImageMj: number;
+  /** Images/s per watt: 1000 / perImageMj. */
+  readonly fpsPerW: number;
+  readonly meanW: number;
+  /** Before anything of ours ran. */
+  readonly idleW?: number;
+  /** Which rail, or the sum of which. */
+  readonly rail: string;
+  readonly samples: number;
+  readonly sensor: 'board sensor, not wall';
+}
+
+/** The hottest sensor while it was measured. */
+export interface Heat {
+  readonly sensor: string;
+  readonly minC: number;
+  readonly maxC: number;
+}
+
+/** One rung of the ladder from the engine alone to the whole application. */
+export interface Stage {
+  readonly stage: 'engine' | 'engine with copies' | 'deepstream fakesink' | 'deepstream sink';
+  readonly imagesPerSecond: number;
+  readonly p50Ms?: number;
+}
+
 export interface Evidence {
   readonly grade: Grade;
   readonly protocol: string;
@@ -44,6 +89,7 @@ export interface Evidence {
   readonly runtime: string;
   readonly at: string;
   readonly notes: readonly string[];
+  readonly board?: BoardState;
 }
 
 /** One timed artifact. Throughput in images/s = batch / mean latency over the whole timed window. */
@@ -54,6 +100,10 @@ export interface Measurement {
   readonly throughput: { readonly value: number; readonly unit: 'images/s' };
   readonly latencyMs: LatencyMs;
   readonly evidence: Evidence;
+  readonly energy?: Energy;
+  readonly heat?: Heat;
+  /** From the engine alone upwards. */
+  readonly stages?: readonly Stage[];
   /** Why the times do not count, where they do not: foreign load, a throttled clock. */
   readonly voided?: string;
 }

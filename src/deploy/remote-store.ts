@@ -6,7 +6,7 @@ import { fullError, spaceGone } from './transports/_posix.ts';
 
 /**
  * What we keep on a device, all under ~/.edgeforge:
- * store/DIGEST (pushed files) · payload/DIGEST/ (unpacked runtimes) · engines/ (built there, never copied) · jobs/ (logs and exit codes) · lock/ (who works there now).
+ * store/DIGEST (pushed files) · payload/DIGEST/ (unpacked runtimes) · engines/ (built there, never copied) · jobs/ (logs and exit codes) · lock/ (who works there now) · clocks/ (what a measuring session must give back).
  */
 export const remoteFolders = ['store', 'payload', 'engines', 'jobs', 'lock'] as const;
 const markOf = (digest: Digest): string => `payload/${digest}/.complete`;

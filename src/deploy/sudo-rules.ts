@@ -18,5 +18,8 @@ const commands: readonly string[] = [
 export const sudoersMend = ({ user = '$USER' }: Pick<Facts, 'user'>): string =>
   `echo '${user} ALL=(root) NOPASSWD: ${commands.join(', ')}' | sudo tee /etc/sudoers.d/edgeforge && sudo chmod 440 /etc/sudoers.d/edgeforge && sudo visudo -c`;
 
+/** May clocks be held and given back here without a password? */
+export const mayLockClocks = ({ sudo }: Pick<Facts, 'sudo'>): boolean => sudo !== undefined && mayRun(sudo, jetsonClocks);
+
 /** May power mode and clocks be set here without a password? */
 export const maySetClocks = ({ sudo }: Pick<Facts, 'sudo'>): boolean => sudo !== undefined && mayRun(sudo, nvpmodel) && mayRun(sudo, jetsonClocks);

@@ -1,4 +1,5 @@
 import { type Report, type ReportAccuracy, type ReportImage, type ReportRow, reportLines } from './report.ts';
+import { bottleneckSentences, powerTable } from './report-conditions.ts';
 import { reportStyle } from './report-style.ts';
 import {
   accuracyWords,
@@ -24,7 +25,7 @@ export async function reportHtml(report: Report): Promise<string> {
     figure(name, [note, device ? `Evidence: ${grades}.` : ''].filter(words => words !== '').join(' '), svg),
   );
   const charts = figures.length === 0 ? '' : `<section class="charts" aria-label="Charts">${figures.join('')}</section>`;
-  return page(report, `${summary(report)}${resultTable(report)}${failures(report)}${charts}${pruning(report)}${images(report)}${facts(report)}`);
+  return page(report, `${summary(report)}${resultTable(report)}${failures(report)}${conditions(report)}${charts}${pruning(report)}${images(report)}${facts(report)}`);
 }
 
 const page = (report: Report, body: string): string => `<!doctype html>
@@ -107,6 +108,16 @@ const failures = ({ failures: list = [] }: Report): string =>
   list.length === 0
     ? ''
     : `<section><h2>No figure for</h2><ul>${list.map(({ precision, network, message, hint }) => `<li><strong>${text(precision.toUpperCase())}</strong> (${network}): ${text(message)}${hint ? ` <span class="muted">${text(hint)}</span>` : ''}</li>`).join('')}</ul></section>`;
+
+/** Power, heat and clocks, and what limits. */
+function conditions(report: Report): string {
+  const [power, sentences] = [powerTable(report), bottleneckSentences(report)];
+  const rows = (power?.rows ?? []).map(([name = '', ...cells]) => `<tr><th scope="row">${text(name)}</th>${cells.map(cell => `<td>${text(cell)}</td>`).join('')}</tr>`).join('');
+  const table = power
+    ? `<section><h2>${text(power.title)}</h2><div class="scroll" tabindex="0" role="region" aria-label="${text(power.title)}"><table><caption>${text(power.note)}</caption><thead><tr>${power.head.map(name => `<th scope="col">${text(name)}</th>`).join('')}</tr></thead><tbody>${rows}</tbody></table></div></section>`
+    : '';
+  return sentences.length === 0 ? table : `${table}<section><h2>What limits</h2><ul>${sentences.map(sentence => `<li>${text(sentence)}</li>`).join('')}</ul></section>`;
+}
 
 const figure = (name: string, note: string, svg: string): string =>
   `<figure><figcaption><h3>${text(name)}</h3>${note ? `<p class="muted">${text(note)}</p>` : ''}</figcaption>${svg}</figure>`;

@@ -1,4 +1,5 @@
 import { type Report, reportLines } from './report.ts';
+import { bottleneckSentences, powerTable } from './report-conditions.ts';
 import {
   accuracyWords,
   allNotes,
@@ -18,11 +19,14 @@ import {
 /** The report for a pull request: GitHub Markdown, failing speeds struck out. */
 export function reportMarkdown(report: Report): string {
   const { pruning, training } = report;
+  const [power, bottlenecks] = [powerTable(report), bottleneckSentences(report)];
   const sections = [
     `# ${shield(title(report))}`,
     `${scaled(report.model.parameters)} parameters, ${scaled(report.model.macs, 'MACs')}. ${shield(protocolWords(report))}`,
     '## Speed and accuracy',
     table(['network', 'precision', 'scenario', 'batch', 'images/s', 'speed-up', 'p50 ms', 'p90 ms', 'p99 ms', 'accuracy', 'drop (points)', 'gate', 'evidence'], rowsOf(report)),
+    ...(power ? [`## ${power.title}`, shield(power.note), table(power.head, power.rows)] : []),
+    ...(bottlenecks.length > 0 ? ['## What limits', bottlenecks.map(sentence => `- ${shield(sentence)}`).join('\n')] : []),
     ...(report.failures?.length
       ? [
           '### No figure for',

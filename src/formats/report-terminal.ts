@@ -1,4 +1,5 @@
 import { type Report, reportLines } from './report.ts';
+import { bottleneckSentences, powerSentences } from './report-conditions.ts';
 import { allNotes, dropWords, gateWords, networkWords, percent, scaled, shortNumber, speedCounts, title } from './report-words.ts';
 
 /** The report as lines of at most `width` columns. With colour a failing speed is struck out; without, it stands between tildes. */
@@ -62,6 +63,8 @@ function footnotes(report: Report, color: boolean): string[] {
     ...(rows.some(row => !speedCounts(row)) && !color ? ['A speed between ~tildes~ does not count: its accuracy failed the gate, or its times are void.'] : []),
     ...new Set(rows.filter(row => row.computes !== undefined).map(row => `* ${row.precision.toUpperCase()} computes in ${row.computes}.`)),
     ...(report.failures ?? []).map(({ precision, network, message }) => `${precision.toUpperCase()} (${network}) gave no row: ${message}`),
+    ...powerSentences(report),
+    ...bottleneckSentences(report),
     ...allNotes(report).map(note => `Note: ${note}`),
   ];
 }

@@ -12,6 +12,34 @@ const evidenceSchema = z.strictObject({
   runtime: z.string(),
   at: z.string(),
   notes: z.array(z.string()),
+  /** What a board was set to meanwhile. */
+  board: z
+    .strictObject({
+      clocks: z.enum(['locked', 'as found']),
+      powerMode: z.string().optional(),
+      gpuMHz: z.number().optional(),
+      cpuMHz: z.number().optional(),
+      emcMHz: z.number().optional(),
+      fan: z.string().optional(),
+      restored: z.boolean().optional(),
+    })
+    .optional(),
+});
+
+/** Of one image, by the board's own sensor. */
+const energySchema = z.strictObject({
+  perImageMj: z.number().positive(),
+  fpsPerW: z.number().positive(),
+  meanW: z.number().positive(),
+  idleW: z.number().min(0).optional(),
+  rail: z.string(),
+  samples: count,
+  sensor: z.literal('board sensor, not wall'),
+});
+const stageSchema = z.strictObject({
+  stage: z.enum(['engine', 'engine with copies', 'deepstream fakesink', 'deepstream sink']),
+  imagesPerSecond: z.number().positive(),
+  p50Ms: z.number().optional(),
 });
 
 const accuracySchema = z.strictObject({
@@ -69,6 +97,11 @@ const rowSchema = z.looseObject({
   gateNote: z.string().optional(),
   /** Why the times do not count, where they do not: foreign load, a throttled clock. The accuracy stands. */
   voided: z.string().optional(),
+  energy: energySchema.optional(),
+  /** The hottest sensor meanwhile. */
+  heat: z.strictObject({ sensor: z.string(), minC: z.number(), maxC: z.number() }).optional(),
+  /** From the engine alone to the whole application. */
+  stages: z.array(stageSchema).readonly().optional(),
 });
 
 const epochSchema = z.looseObject({ epoch: z.number(), loss: z.number().optional(), validation: z.number().optional(), learningRate: z.number().optional() });
@@ -158,6 +191,9 @@ export type UnjudgedRow = Pick<
   | 'sizeBytes'
   | 'buildSeconds'
   | 'voided'
+  | 'energy'
+  | 'heat'
+  | 'stages'
 >;
 export type Verdict = ReportRow['gate'];
 

@@ -48,6 +48,25 @@ test('Markdown strikes a failed speed and shields names', () => {
   expect(text).toContain('**FAILED**');
   expect(text).toContain('bench \\<1\\>');
 });
+test('energy, heat, clocks and the limiting stage stand in all three views', async () => {
+  const board = { clocks: 'locked', powerMode: '15W', gpuMHz: 918, restored: true } as const;
+  const power = { perImageMj: 42.5, fpsPerW: 23.5, meanW: 5.2, rail: 'VDD_IN', samples: 40, sensor: 'board sensor, not wall' } as const;
+  const stages = [
+    { stage: 'engine', imagesPerSecond: 200 },
+    { stage: 'engine with copies', imagesPerSecond: 180 },
+    { stage: 'deepstream fakesink', imagesPerSecond: 60 },
+  ] as const;
+  const base = fixture();
+  const [row] = base.results;
+  const report = parseReport({ ...base, results: [{ ...row!, evidence: { ...row!.evidence, board }, energy: power, heat: { sensor: 'tj', minC: 51, maxC: 62.5 }, stages }] });
+  const sentence =
+    'engine 200 → engine with copies 180 → deepstream fakesink 60.0 images/s. What limits is the pipeline around the engine (decoding, scaling, tracking): 11.1 of 16.7 ms per image (67 %).';
+  const terminal = reportTerminal(report, { color: false });
+  for (const view of [reportMarkdown(report), await reportHtml(report), terminal.replace(/\n {2}/g, ' ')]) {
+    for (const words of [sentence, '42.5', 'VDD', 'board sensor, not wall', '51.0 to 62.5 (tj)', 'GPU 918 MHz, given back']) expect(view).toContain(words);
+  }
+  for (const line of terminal.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+});
 test('HTML stands alone', async () => {
   const html = await reportHtml(fixture());
   expect(html).toContain('<s>109</s>');

@@ -1,31 +1,180 @@
 #!/bin/sh
-# A measuring session on a board: engines in alternating rounds. Only POSIX shell and coreutils; runs in ~/.edgeforge, whose lock keeps it alone there.
-# Words: folder, rounds, then one word of shell text per engine that times it once and writes its queries to FOLDER/times.json.
-# Log: lines that begin with byte 30 are ours: run ENGINE ROUND ROUNDS DONE TOTAL before a program's own words, times before one line per query: start, GPU compute and latency in ms.
-folder=$1
-rounds=$2
-shift 2
+# A measuring session on a board, whole and by itself: what was set is given back whatever happens here or to the link. POSIX shell and coreutils only; runs in ~/.edgeforge.
+#   session.sh measure KEY=VALUE… -- COMMAND…   folder, rounds, engines, clocks (1: lock them), sampler (tegrastats, nvidia-smi or none), warm (1: a warm-up per engine follows the engines), steady (s)
+#   session.sh guard PID STARTED                waits until that session is gone, ends what it left and gives the clocks back
+# A COMMAND is a word of shell text that times one engine once and writes its queries to FOLDER/times.json.
+# Log: lines that begin with byte 30 are ours, the word after it says what follows; times are seconds of /proc/uptime.
+held=clocks/held
+kept=/root/edgeforge-clocks.conf # the one file that our sudo rule names
 mark() { printf '\036%s\n' "$*"; }
+up() { cut -d' ' -f1 /proc/uptime; }
+boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null; }
+started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+living() { kill -0 "$1" 2>/dev/null && [ "$(started "$1")" = "$2" ]; }
+root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+# May be called by session and guard, and again: a restart of the board has given the clocks back already.
+give_back() {
+  [ -f $held ] || return 0
+  [ "$(cat $held)" != "$(boot)" ] || root jetson_clocks --restore $kept </dev/null >/dev/null 2>&1 || return 1
+  rm -f $held
+}
+
+if [ "$1" = guard ]; then
+  while living "$2" "$3"; do sleep 1; done
+  kill -s TERM -- "-$2" 2>/dev/null
+  sleep 0.5
+  kill -s KILL -- "-$2" 2>/dev/null
+  tries=0
+  until give_back || [ $tries -ge 10 ]; do
+    tries=$((tries + 1))
+    sleep 3
+  done
+  exit
+fi
+
+shift
+while [ "$1" != -- ]; do
+  case $1 in folder=* | rounds=* | engines=* | clocks=* | sampler=* | warm=* | steady=*) eval "${1%%=*}=\${1#*=}" ;; esac
+  shift
+done
+shift
+mkdir -p clocks
+if [ -f clocks/session ] && read -r pid since <clocks/session && living "$pid" "$since"; then
+  echo "another measuring session runs here (process $pid)"
+  exit 75
+fi
+rm -rf "$folder"
+mkdir -p "$folder"
+echo "$$ $(started $$)" >clocks/session
+give_back || echo "the clocks of an earlier session could not be given back"
+setsid sh "$0" guard $$ "$(started $$)" </dev/null >/dev/null 2>&1 &
+child=
+finish() {
+  trap '' TERM INT HUP
+  [ -z "$child" ] || kill -s TERM "$child" 2>/dev/null
+  give_back
+  exit "$1"
+}
+trap 'finish 143' TERM INT HUP
+
+# Every sample: when, the GPU's clock where the system tells it to everybody, the program's own line.
+clock=$(ls -d /sys/class/devfreq/*gpu*/cur_freq /sys/class/devfreq/*.g[apv]1*b/cur_freq 2>/dev/null | head -1)
+sample() {
+  case $sampler in
+    tegrastats) tegrastats --interval 250 ;;
+    nvidia-smi) nvidia-smi --query-gpu=power.draw,utilization.gpu,temperature.gpu,clocks.sm,clocks_throttle_reasons.active --format=csv,noheader,nounits -lms 250 ;;
+  esac 2>/dev/null | while IFS= read -r line; do echo "$(up) $([ -z "$clock" ] || cat "$clock") | $line"; done >"$folder/samples"
+}
+heat() {
+  case $sampler in
+    tegrastats) tail -1 "$folder/samples" | sed -n 's/.* [gG][pP][uU]@\([0-9.]*\)C.*/\1/p' ;;
+    nvidia-smi) tail -1 "$folder/samples" | cut -d, -f3 | tr -d ' ' ;;
+  esac 2>/dev/null
+}
+cpu() {
+  times >"$folder/cpu"
+  mark cpu "$(cat /proc/stat | awk '/^cpu / { print $2 + $3 + $4 + $7 + $8 + $9, $2 + $3 + $4 + $5 + $6 + $7 + $8 + $9; exit }')" "$(tail -1 "$folder/cpu")"
+}
+neighbours() {
+  [ "$sampler" = nvidia-smi ] || return 0
+  mark neighbours
+  nvidia-smi --query-compute-apps=pid,process_name --format=csv,noheader 2>/dev/null
+}
+alarms() { mark alarms "$(cat /dev/null $(ls /sys/class/hwmon/hwmon*/oc*_event_cnt 2>/dev/null) 2>/dev/null | awk '{ n += $1 } END { print n + 0 }')"; }
 queries() {
   tr ',{}' '\n\n\n' <"$1" | awk -F: '{ gsub(/[" \t\r]/, "", $1) }
     $1 == "startComputeMs" { start = $2 } $1 == "computeMs" { compute = $2 } $1 == "latencyMs" { printf "%.2f %.4f %.4f\n", start, compute, $2 }'
 }
+# Runs a command to its end, its words in FOLDER/log, and keeps when it began to infer.
+run() {
+  rm -f "$folder/times.json" "$folder/began"
+  eval "exec $1" >"$folder/log" 2>&1 </dev/null &
+  child=$!
+  while kill -0 $child 2>/dev/null && ! grep -q 'Starting inference' "$folder/log"; do sleep 0.1; done &
+  watch=$!
+  wait $watch
+  up >"$folder/began"
+  wait $child
+  rc=$?
+  child=
+  [ $rc = 0 ] && return
+  cat "$folder/log"
+  finish $rc
+}
 
-rm -rf "$folder"
-mkdir -p "$folder"
+[ "$sampler" = none ] || sample &
+mark mode
+nvpmodel -q </dev/null 2>/dev/null
+if [ "$sampler" = nvidia-smi ]; then
+  mark card
+  nvidia-smi --query-gpu=persistence_mode,clocks.sm,clocks.max.sm,power.limit --format=csv,noheader,nounits
+fi
+if [ "$clocks" = 1 ]; then
+  mark before
+  root jetson_clocks --show </dev/null 2>&1
+  # It asks before it writes over a snapshot.
+  if echo y | root jetson_clocks --store $kept 2>&1; then
+    boot >$held
+    root jetson_clocks </dev/null 2>&1
+  fi
+  mark during
+  root jetson_clocks --show </dev/null 2>&1
+fi
+waited=0
+until [ "$sampler" = none ] || [ -s "$folder/samples" ] || [ $waited -ge 100 ]; do
+  sleep 0.1
+  waited=$((waited + 1))
+done
+from=$(up)
+[ "$sampler" = none ] || sleep 1
+mark idle "$from" "$(up)"
+neighbours
+
+if [ "$warm" = 1 ]; then
+  from=$(up)
+  while :; do
+    mark warming
+    cold=$(heat)
+    engine=0
+    while [ $engine -lt "$engines" ]; do
+      engine=$((engine + 1))
+      eval "words=\${$((engines + engine))}"
+      run "$words"
+    done
+    now=$(up)
+    verdict=$(echo "$from $now $steady ${cold:--} $(heat)" | awk '{ d = $5 - $4; if (NF < 5 || $4 == "-") print "unknown"; else if (d <= 1 && d >= -1) print "steady"; else if ($2 - $1 >= $3) print "rising"; else print "on" }')
+    [ "$verdict" = on ] || break
+  done
+  mark warm "$(echo "$from $now" | awk '{ print $2 - $1 }')" "$verdict" "$(heat)"
+fi
+
 round=0
 while [ "$round" -lt "$rounds" ]; do
   step=0
   # The order shifts each round, so that heat and drift hit all alike.
-  while [ $step -lt $# ]; do
-    engine=$(((step + round) % $#))
+  while [ $step -lt "$engines" ]; do
+    engine=$(((step + round) % engines))
     eval "words=\${$((engine + 1))}"
-    rm -f "$folder/times.json"
-    mark run $engine $((round + 1)) "$rounds" $((round * $# + step)) $((rounds * $#))
-    eval "$words" </dev/null || exit $?
-    mark times
+    cpu
+    alarms
+    mark run $engine $((round + 1)) "$rounds" $((round * engines + step)) $((rounds * engines))
+    run "$words"
+    cat "$folder/log"
+    mark times "$(cat "$folder/began")" "$(up)"
     [ ! -s "$folder/times.json" ] || queries "$folder/times.json"
+    cpu
+    alarms
     step=$((step + 1))
   done
+  neighbours
   round=$((round + 1))
 done
+
+if [ -f $held ]; then
+  give_back && mark restored yes || mark restored no
+  root jetson_clocks --show </dev/null 2>&1
+fi
+if [ "$sampler" != none ]; then
+  mark samples
+  cat "$folder/samples"
+fi

@@ -7,6 +7,7 @@ import { swapWords } from '../build-forecast.ts';
 import type { BenchEntry, Facts, Failure, Finished, Job, Passport, Payload, RemotePath, Runtime, TensorSet } from '../device.ts';
 import { gradeOf } from '../grade.ts';
 import { lockedPackage, packageFile, packPayload } from '../payload.ts';
+import { foreignLoadReasons, voidBecause } from '../session-verdict.ts';
 import { latencySummary } from '../statistics.ts';
 import { limitError } from '../transports/_jobs.ts';
 import { readOutputs } from './_outputs.ts';
@@ -109,10 +110,7 @@ const evidenceOf = (passport: Passport, protocol: Protocol, facts: Facts): Measu
   notes: passport.notes,
 });
 
-/** Of all processors: what others may use before times are void. The SSH session and the run's own process need a few percent. */
-const mostForeignLoad = 0.15;
-
-function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, latencies: readonly number[], foreignLoad = 0): Measurement | Failure {
+function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, latencies: readonly number[], foreignLoad?: number): Measurement | Failure {
   const latencyMs = latencySummary(latencies);
   if (!latencyMs)
     return new EdgeError('measurement-void', `${passport.precision} gave ${latencies.length} usable times.`, { hint: 'Measure longer: benchmark.durationMs in the project file.' });
@@ -123,11 +121,7 @@ function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, latenci
     throughput: { value: (protocol.batch * 1000) / latencyMs.mean, unit: 'images/s' },
     latencyMs,
     evidence: evidenceOf(passport, protocol, facts),
-    ...(foreignLoad > mostForeignLoad
-      ? {
-          voided: `other programs used ${(100 * foreignLoad).toFixed(0)} % of the processors meanwhile (at most ${100 * mostForeignLoad} % may); measure again when it is idle: edgeforge benchmark --again`,
-        }
-      : {}),
+    ...voidBecause(foreignLoadReasons(foreignLoad)),
   };
 }
 

@@ -136,7 +136,7 @@ export const reachStep = (pool: DevicePool) =>
 export const benchmarkStep = (pool: DevicePool) =>
   defineStep({
     name: 'benchmark',
-    version: 1,
+    version: 2,
     config: z.strictObject({ identity: identitySchema, protocol: protocolSchema }),
     inputs: { passports: 'passport[]' },
     outputs: { measurements: 'measurement' },

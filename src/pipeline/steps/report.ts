@@ -137,7 +137,7 @@ const baselineNotes = (scores: readonly { readonly name: string; readonly metric
 const json = async <T>(path: string): Promise<T> => JSON.parse(await readFile(path, 'utf8')) as T;
 
 function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore | undefined): UnjudgedRow {
-  const { precision, scenario, batch, throughput, latencyMs, evidence, voided } = measurement;
+  const { precision, scenario, batch, throughput, latencyMs, evidence, voided, energy, heat, stages } = measurement;
   const upcast = passport.notes.find(text => text.includes('upcast'));
   const ranges = passport.notes.find(text => text.startsWith(rangesNote))?.slice(rangesNote.length);
   return {
@@ -153,6 +153,9 @@ function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore 
     ...(score?.agreement ? { agreement: { share: score.agreement.n === 0 ? 1 : score.agreement.equal / score.agreement.n, n: score.agreement.n } } : {}),
     ...(score?.sqnrDb === undefined ? {} : { sqnrDb: score.sqnrDb }),
     ...(voided === undefined ? {} : { voided }),
+    ...(energy ? { energy } : {}),
+    ...(heat ? { heat } : {}),
+    ...(stages ? { stages } : {}),
     ...(ranges === undefined ? {} : { ranges }),
     ...(upcast ? { computes: 'fp32 (upcast from fp16)' } : {}),
   };

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,8 +27,12 @@ function program(file: string, text: string): void {
 /** Programs that read a machine's files: those of the board where it has them, else the real ones; where neither is, none. */
 function machinePrograms(bin: string, root: string, { machine }: ReplayedBoard): void {
   const redirected = `for a in "$@"; do case $a in /*) if [ -e ${quoted(root)}"$a" ]; then set -- "$@" ${quoted(root)}"$a"; else case $a in /proc/device-tree/*|/etc/nv_tegra_release|/sys/*|/usr/local/cuda*|/usr/lib/*nvinfer*|/opt/nvidia/*|/usr/src/tensorrt/*|/etc/nvpmodel.conf) set -- "$@" /nowhere"$a";; *) set -- "$@" "$a";; esac; fi;; *) set -- "$@" "$a";; esac; shift; done`;
-  program(join(bin, 'cat'), `${redirected}; exec /bin/cat "$@"`);
-  program(join(bin, 'ls'), `${redirected}; o=$(/bin/ls "$@"); r=$?; [ -z "$o" ] || echo "$o" | sed ${quoted(`s#^${root}##`)}; exit $r`);
+  // Neighbours that take nine tenths of four processors, where the board has a file /busy; else its processors rest.
+  const load = `if [ "$*" = /proc/stat ]; then if [ -e ${quoted(join(root, 'busy'))} ]; then exec awk '{ printf "cpu %d 0 0 %d 0 0 0 0\\n", $1 * 360, $1 * 40 }' /proc/uptime; else exec awk '{ printf "cpu 1 0 0 %d 0 0 0 0\\n", $1 * 400 }' /proc/uptime; fi; fi`;
+  program(join(bin, 'cat'), `${load}; ${redirected}; exec /bin/cat "$@"`);
+  // What the caller's shell could not expand, since it looked outside the board, is a pattern of the board's.
+  const patterns = `for a in "$@"; do case $a in /*\\**) for f in ${quoted(root)}$a; do [ -e "$f" ] && set -- "$@" "\${f#${root}}"; done;; *) set -- "$@" "$a";; esac; shift; done`;
+  program(join(bin, 'ls'), `${patterns}; ${redirected}; o=$(/bin/ls "$@"); r=$?; [ -z "$o" ] || echo "$o" | sed ${quoted(`s#^${root}##`)}; exit $r`);
   program(join(bin, 'uname'), `case $1 in -m) echo ${machine};; -r) echo 5.15.148-tegra;; *) exec /bin/uname "$@";; esac`);
   program(join(bin, 'getconf'), `case $1 in GNU_LIBC_VERSION) /bin/cat ${quoted(join(root, 'glibc'))};; *) exec /usr/bin/getconf "$@";; esac`);
   program(join(bin, 'dpkg-query'), `case "$*" in *nvidia-l4t-core*) exit 1;; esac; /bin/cat ${quoted(join(root, 'dpkg'))}`);
@@ -51,6 +55,13 @@ export async function replay(replayed: ReplayedBoard, { python = true, ...more }
   }
   machinePrograms(bin, root, replayed);
   const node = `NODE_COMPILE_CACHE=${quoted(join(tmpdir(), 'edge-compile-cache'))} exec ${quoted(process.execPath)} --no-warnings`;
+  const rules = join(data, 'sudoers');
+  program(
+    join(bin, 'sudo'),
+    `[ -s ${quoted(rules)} ] || { echo 'sudo: a password is required' >&2; exit 1; }; ${node} ${quoted(here('tools.ts'))} ${quoted(settingsFile)} sudo "$@"`,
+  );
+  const user = `[ -e ${quoted(join(data, 'root'))} ] && exec /usr/bin/id "$@"`;
+  program(join(bin, 'id'), `${user}; case $* in -u) echo 1000;; -un) echo nvidia;; *) echo 'uid=1000(nvidia) gid=1000(nvidia)';; esac`);
   for (const tool of replayed.tools)
     program(
       join(bin, tool),
@@ -84,6 +95,14 @@ export async function replay(replayed: ReplayedBoard, { python = true, ...more }
         writeFileSync(join(root, path), text);
       }
     },
+    /** The line that `doctor` gives for /etc/sudoers.d, as the board's sudo knows it; none: it asks for a password. */
+    allow(mend: string | undefined): void {
+      const [, commands = ''] = /NOPASSWD: ([^']*)'/.exec(mend ?? '') ?? [];
+      writeFileSync(rules, commands.split(', ').join('\n'));
+    },
+    /** Mode, clocks and fan as they are now. */
+    state: (): { readonly mode: number; readonly locked: boolean; readonly fan: number } =>
+      existsSync(join(data, 'state.json')) ? JSON.parse(readFileSync(join(data, 'state.json'), 'utf8')) : { mode: 0, locked: false, fan: 0 },
     /** A program of the board's own, as shell text. */
     program: (name: string, text: string) => program(join(bin, name), text),
     remote: (...path: string[]) => join(home, '.edgeforge', ...path),

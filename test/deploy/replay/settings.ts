@@ -32,6 +32,10 @@ export interface Fault {
   /** Relative spread between builds of one model, for `--builds`. */
   readonly buildSpread?: number;
   readonly throttle?: boolean;
+  /** Somebody else's program computes on the GPU. */
+  readonly foreignGpu?: boolean;
+  /** jetson_clocks runs and ends well, yet the clocks stay as they were. */
+  readonly clocksSlip?: boolean;
 }
 
 /** The mark that every stand-in bears in its first bytes and in what it prints: what carries it is emulated. */

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type EngineHead, readEngine } from './engine-file.ts';
 import { optionsOf, since } from './options.ts';
@@ -8,6 +8,7 @@ import { Failed, Log, type Options } from './trtexec-words.ts';
 
 // A stand-in for NVIDIA's trtexec: its words, streams, exit codes and formats by release. argv: board.json, then trtexec's own. All it prints is emulated, and its banner says so.
 
+const [settingsFile = '', ...words] = process.argv.slice(2);
 const bannerOf = (word: string, { tensorrt, buildNumber }: BoardSettings, words: readonly string[]): string => {
   const [major = 0, minor = 0, patch = 0] = tensorrt.split('.').map(Number);
   const digits = major >= 10 ? major * 10_000 + minor * 100 + patch : major * 1000 + minor * 100 + patch;
@@ -79,7 +80,11 @@ async function infer(path: string, head: EngineHead, options: Options, log: Log,
   const [durationS, iterations, warmUpMs] = [number('--duration', 3), number('--iterations', 10), number('--warmUp', 200)];
   const count = Math.max(iterations, 1, Math.floor((durationS * 1000) / board.gpuMs[head.precision]));
   log.say('I', 'Starting inference');
+  // While this is there, the board's GPU is busy.
+  const running = settingsFile.replace(/board\.json$/, 'running');
+  writeFileSync(running, String(process.pid));
   await pause((durationS * 1000 + warmUpMs) * board.pace);
+  rmSync(running, { force: true });
   const queries = queriesFor(head, board, fault, Math.min(count, 20_000));
   const walltimeS = queries.reduce((sum, { h2d, compute, d2h }) => sum + h2d + compute + d2h, 0) / 1000;
   if (!since(version, '8.0')) log.say('I', `Timing trace has 0 queries over ${walltimeS.toPrecision(6)} s`);
@@ -106,7 +111,6 @@ async function writeOutput(path: string, options: Options, file: string): Promis
 }
 
 async function main(): Promise<number> {
-  const [settingsFile = '', ...words] = process.argv.slice(2);
   const { board, fault } = readSettings(settingsFile);
   const version = board.tensorrt;
   const log = new Log(version);

@@ -1,0 +1,153 @@
+import { type JetsonClocks, parseJetsonClocks } from '../formats/jetson-clocks.ts';
+import { parseTegrastats, powerMw } from '../formats/tegrastats.ts';
+import { powerModeOf } from './_parse-facts.ts';
+
+/** Begins the session's own lines in the log. */
+export const sessionMark = '\u001e';
+
+/** One timed query in ms: when the GPU began it, how long it computed, and the latency with copies. */
+export interface SessionQuery {
+  readonly startMs: number;
+  readonly computeMs: number;
+  readonly latencyMs: number;
+}
+/** One engine in one round. Moments are seconds of the board's uptime. */
+export interface SessionRun {
+  readonly engine: number;
+  /** What the program said. */
+  readonly text: string;
+  /** When it began to infer, warm-up included. */
+  readonly beganS: number;
+  readonly queries: readonly SessionQuery[];
+  /** Share of all processors that others used meanwhile, 0..1. */
+  readonly foreignLoad?: number;
+  /** Over-current events of the board meanwhile. */
+  readonly alarms: number;
+}
+/** What the board said of itself at one moment. */
+export interface SessionSample {
+  readonly atS: number;
+  readonly mw?: number;
+  readonly rail?: string;
+  readonly gpuMHz?: number;
+  readonly gpuPercent?: number;
+  readonly temperaturesC: Readonly<Record<string, number>>;
+  /** nvidia-smi's bits for what holds the clock down. */
+  readonly throttleBits?: number;
+}
+/** Everything a measuring session left in its log. */
+export interface SessionLog {
+  readonly runs: readonly SessionRun[];
+  readonly samples: readonly SessionSample[];
+  /** While nothing of ours ran: from, to. */
+  readonly idleS?: readonly [number, number];
+  readonly powerMode?: string;
+  /** Clocks after they were set; undefined where they were not, or nobody may ask. */
+  readonly clocks?: JetsonClocks;
+  /** They were set here, and given back or not. */
+  readonly restored?: boolean;
+  readonly warm?: { readonly seconds: number; readonly state: 'steady' | 'rising' | 'unknown'; readonly heatC?: number };
+  /** Programs on the GPU beside ours, `PID, NAME`. */
+  readonly neighbours: readonly string[];
+}
+
+interface Section {
+  readonly name: string;
+  readonly words: readonly string[];
+  readonly text: string;
+}
+const sectionsOf = (log: string): Section[] =>
+  log.split(sessionMark).map(section => {
+    const end = section.indexOf('\n');
+    const [name = '', ...words] = (end < 0 ? section : section.slice(0, end)).split(' ');
+    return { name, words, text: end < 0 ? '' : section.slice(end + 1) };
+  });
+
+/** `BUSY ALL 0m1.25s 0m0.50s` → seconds of all processors busy and in all, and of our own children; /proc/stat counts hundredths. */
+function cpuOf([busy, all, ...own]: readonly string[]) {
+  const seconds = own.map(text => /^(\d+)m([\d.]+)s$/.exec(text)).reduce((sum, match) => sum + (match ? 60 * Number(match[1]) + Number(match[2]) : 0), 0);
+  return { busy: Number(busy) / 100, all: Number(all) / 100, own: seconds };
+}
+type Cpu = ReturnType<typeof cpuOf>;
+const foreignOf = (before: Cpu | undefined, after: Cpu): number | undefined =>
+  before && after.all > before.all ? Math.max(0, after.busy - before.busy - (after.own - before.own)) / (after.all - before.all) : undefined;
+
+/** One line of the sampler: `UPTIME [Hz] | what tegrastats or nvidia-smi printed`. Undefined where it is neither. */
+export function parseSample(line: string): SessionSample | undefined {
+  const [, at, hz, said = ''] = /^([\d.]{1,16}) (\d{0,15}) ?\| (.*)$/.exec(line) ?? [];
+  if (at === undefined) return undefined;
+  const clock = hz === '' || hz === undefined ? {} : { gpuMHz: Number(hz) / 1e6 };
+  const card = /^\s*([\d.]+|\[[^\]]*\]), *(\d+|\[[^\]]*\]), *(\d+|\[[^\]]*\]), *(\d+|\[[^\]]*\]), *(0x[\da-f]+|\[[^\]]*\])/i.exec(said);
+  if (card) {
+    const [watts, load, heat, mhz, bits] = card.slice(1).map(text => (text.startsWith('[') ? undefined : Number(text)));
+    return {
+      atS: Number(at),
+      temperaturesC: heat === undefined ? {} : { GPU: heat },
+      ...(watts === undefined ? {} : { mw: watts * 1000, rail: 'power.draw of the card' }),
+      ...(load === undefined ? {} : { gpuPercent: load }),
+      ...(mhz === undefined ? {} : { gpuMHz: mhz }),
+      ...(bits === undefined ? {} : { throttleBits: bits }),
+    };
+  }
+  try {
+    const sample = parseTegrastats(said);
+    const mhz = typeof sample.gr3d?.mhz === 'number' ? sample.gr3d.mhz : sample.gr3d?.mhz?.[0];
+    return {
+      atS: Number(at),
+      temperaturesC: Object.fromEntries(Object.entries(sample.temperaturesC).filter(([name]) => name !== 'PMIC')),
+      ...powerMw(sample),
+      ...clock,
+      ...(mhz === undefined ? {} : { gpuMHz: mhz }),
+      ...(sample.gr3d?.loadPercent === undefined ? {} : { gpuPercent: sample.gr3d.loadPercent }),
+    };
+  } catch {
+    // A line cut off when the sampler was ended.
+    return undefined;
+  }
+}
+
+const queriesOf = (text: string): SessionQuery[] =>
+  text.split('\n').flatMap(line => {
+    const [startMs, computeMs, latencyMs] = line.split(' ').map(Number);
+    return latencyMs === undefined ? [] : [{ startMs: startMs!, computeMs: computeMs!, latencyMs }];
+  });
+
+const warmOf = ([seconds, state, heat]: readonly string[]): SessionLog['warm'] =>
+  state === 'steady' || state === 'rising' || state === 'unknown' ? { seconds: Number(seconds), state, ...(heat ? { heatC: Number(heat) } : {}) } : undefined;
+
+/** Reads the log of a session, also one cut short: what is missing is absent. */
+export function parseSessionLog(log: string): SessionLog {
+  const sections = sectionsOf(log);
+  const of = (name: string): Section | undefined => sections.find(section => section.name === name);
+  const runs: SessionRun[] = [];
+  let [cpu, alarms, run]: [Cpu | undefined, number, { engine: number; text: string } | undefined] = [undefined, 0, undefined];
+  for (const { name, words, text } of sections) {
+    const last = runs.at(-1);
+    if (name === 'run') run = { engine: Number(words[0]), text };
+    else if (name === 'times' && run) {
+      runs.push({ ...run, beganS: Number(words[0]), queries: queriesOf(text), alarms: 0 });
+    } else if (name === 'cpu') {
+      const now = cpuOf(words);
+      const foreignLoad = foreignOf(cpu, now);
+      if (run && last && foreignLoad !== undefined) runs[runs.length - 1] = { ...last, foreignLoad };
+      cpu = now;
+    } else if (name === 'alarms') {
+      const now = Number(words[0]);
+      if (run && last) runs[runs.length - 1] = { ...last, alarms: now - alarms };
+      [alarms, run] = [now, undefined];
+    }
+  }
+  const [idle, warm, restored] = [of('idle'), warmOf(of('warm')?.words ?? []), of('restored')];
+  const powerMode = powerModeOf(of('mode')?.text ?? '');
+  const clocks = parseJetsonClocks(of('during')?.text ?? '');
+  return {
+    runs,
+    samples: (of('samples')?.text ?? '').split('\n').flatMap(line => parseSample(line) ?? []),
+    neighbours: [...new Set(sections.filter(({ name }) => name === 'neighbours').flatMap(({ text }) => text.split('\n').filter(line => /^\d/.test(line))))],
+    ...(idle ? { idleS: [Number(idle.words[0]), Number(idle.words[1])] } : {}),
+    ...(powerMode === undefined ? {} : { powerMode }),
+    ...(clocks ? { clocks } : {}),
+    ...(restored ? { restored: restored.words[0] === 'yes' } : {}),
+    ...(warm ? { warm } : {}),
+  };
+}

@@ -1,0 +1,158 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Measurement } from '../../src/core/evidence.ts';
+import { sudoersMend } from '../../src/deploy/sudo-rules.ts';
+import { benchEngines } from '../../src/deploy/work.ts';
+import { temporary } from './harness.ts';
+import { replay } from './replay/board.ts';
+import { replayed } from './replay/boards.ts';
+import { buildSmall } from './replay/model.ts';
+import type { Fault } from './replay/settings.ts';
+
+// The measuring session against replayed boards: clocks held and given back, sensors read, times voided where conditions were not what they say.
+const limitMs = 120_000;
+const protocol = { warmUpMs: 100, durationMs: 2000, minIterations: 20, rounds: 2, batch: 1, threads: 1 };
+const folder = temporary();
+afterAll(() => folder[Symbol.dispose]());
+
+/** A board with one engine, slow enough to be looked at while it measures. */
+async function open(name: keyof typeof replayed) {
+  const board = await replay(replayed[name], { pace: 0.4 });
+  const device = await board.open();
+  const passport = await buildSmall(device, folder.path, { precision: 'fp16', engine: `engines/${name}` });
+  return {
+    board,
+    async measure(fault: Fault = {}, { rights = true, during }: { rights?: boolean; during?: (message: string) => void } = {}): Promise<Measurement> {
+      board.fail(fault);
+      board.allow(rights ? sudoersMend({ user: 'nvidia' }) : undefined);
+      // Rights are facts, asked when a device is opened.
+      await using again = await board.open();
+      const [measured] = await benchEngines(again, [{ passport, protocol }], during ? { onProgress: ({ message }) => during(message) } : {});
+      return measured!;
+    },
+    async [Symbol.asyncDispose]() {
+      await device[Symbol.asyncDispose]();
+      await board[Symbol.asyncDispose]();
+    },
+  };
+}
+const until = async (what: () => boolean): Promise<void> => {
+  for (let i = 0; !what() && i < 300; i++) await pause(100);
+  expect(what()).toBe(true);
+};
+
+describe('on a Jetson', () => {
+  let bench: Awaited<ReturnType<typeof open>>;
+  beforeAll(async () => {
+    bench = await open('xavierNx');
+  }, limitMs);
+  afterAll(() => bench[Symbol.asyncDispose]());
+  const unlocked = { mode: 0, locked: false, fan: 0 };
+
+  it('clocks are held while it measures and given back, over a cut link too; energy and heat stand beside the times', { timeout: limitMs }, async () => {
+    let held = false;
+    const measured = await bench.measure(
+      {},
+      {
+        during(message) {
+          if (message !== 'round 2 of 2' || held) return;
+          held = bench.board.state().locked;
+          bench.board.server.drop();
+        },
+      },
+    );
+    expect(held).toBe(true);
+    expect(bench.board.state()).toEqual(unlocked);
+    expect(measured.voided).toBeUndefined();
+    expect(measured.evidence).toMatchObject({
+      grade: 'emulated',
+      device: expect.stringContaining('mode MODE_15W_2CORE, GPU held at'),
+      board: { clocks: 'locked', powerMode: 'MODE_15W_2CORE', gpuMHz: 624.75, cpuMHz: 1510.4, restored: true },
+    });
+    const { energy, heat, throughput, stages } = measured;
+    // The sample's VDD_IN never changes: 4.067 W over the whole time.
+    expect(energy).toMatchObject({ rail: 'VDD_IN', meanW: expect.closeTo(4.067, 3), idleW: expect.closeTo(4.067, 3), sensor: 'board sensor, not wall' });
+    expect(energy!.perImageMj).toBeCloseTo(4067 / throughput.value, 3);
+    expect(energy!.perImageMj * energy!.fpsPerW).toBeCloseTo(1000, 6);
+    expect(heat).toMatchObject({ sensor: 'GPU', maxC: 46 });
+    expect(stages?.map(({ stage }) => stage)).toEqual(['engine', 'engine with copies']);
+    expect(stages![0]!.imagesPerSecond).toBeGreaterThan(stages![1]!.imagesPerSecond);
+  });
+
+  it('without the right it is measured as found, and the note holds the line for sudoers', { timeout: limitMs }, async () => {
+    const { evidence, voided } = await bench.measure({}, { rights: false });
+    expect(evidence.board).toEqual({ clocks: 'as found', powerMode: 'MODE_15W_2CORE' });
+    expect(evidence.notes.join('\n')).toContain(sudoersMend({ user: 'nvidia' }));
+    expect(voided).toBeUndefined();
+  });
+
+  it.each<[string, Fault, RegExp]>([
+    ['a throttled clock', { throttle: true }, /GPU ran below its set 624\.75 MHz for \d+ % of the time \(down to 306 MHz\)/],
+    ['a program of others on the GPU', { foreignGpu: true }, /the GPU was 99 % busy before anything of ours ran/],
+  ])('%s voids the times', { timeout: limitMs }, async (_, fault, because) => {
+    bench.board.file('/sys/class/devfreq/17000000.gv11b/cur_freq', fault.throttle ? '306000000\n' : '624750000\n');
+    expect((await bench.measure(fault)).voided).toMatch(because);
+    expect(bench.board.state()).toEqual(unlocked);
+  });
+
+  it('neighbours on the processors and over-current events void the times', { timeout: limitMs }, async () => {
+    bench.board.file('/busy', '');
+    bench.board.file('/sys/class/hwmon/hwmon1/oc1_event_cnt', '3\n');
+    const { voided } = await bench.measure({}, { during: () => bench.board.file('/sys/class/hwmon/hwmon1/oc1_event_cnt', '5\n') });
+    bench.board.file('/busy', undefined);
+    expect(voided).toMatch(/2 over-current events meanwhile; other programs used [89]\d % of the processors meanwhile \(at most 15 % may\); .*edgeforge benchmark --again/);
+  });
+
+  it('says so where jetson_clocks did not hold the clocks', { timeout: limitMs }, async () => {
+    const { evidence } = await bench.measure({ clocksSlip: true });
+    expect(evidence.board).toMatchObject({ clocks: 'as found', restored: true });
+    expect(evidence.notes.join('\n')).toMatch(/jetson_clocks did not hold the clocks \(GPU 306 to 624\.75 MHz\): measured as found/);
+  });
+
+  it('killed outright, its guard ends what it left and gives the clocks back', { timeout: limitMs }, async () => {
+    let killed = 0;
+    const running = bench.measure(
+      {},
+      {
+        during(message) {
+          if (message !== 'round 1 of 2' || killed) return;
+          expect(bench.board.state().locked).toBe(true);
+          killed = Number(readFileSync(bench.board.remote('clocks/session'), 'utf8').split(' ')[0]);
+          process.kill(killed, 'SIGKILL');
+        },
+      },
+    );
+    await expect(running).rejects.toMatchObject({ code: expect.any(String) });
+    await until(() => !bench.board.state().locked);
+    await until(() => !existsSync(bench.board.remote('clocks/held')));
+    expect(bench.board.state()).toEqual(unlocked);
+    // What is dead may wait for its parent's look.
+    const group = execFileSync('ps', ['-eo', 'pgid=,stat=,args='], { encoding: 'utf8' })
+      .split('\n')
+      .filter(line => Number.parseInt(line, 10) === killed && !/^\s*\d+\s+Z/.test(line));
+    expect(group).toEqual([]);
+  });
+
+  it('what a session before a crash of session and guard left is given back first', { timeout: limitMs }, async () => {
+    writeFileSync(bench.board.remote('clocks/held'), readFileSync('/proc/sys/kernel/random/boot_id'));
+    bench.board.file('/root/edgeforge-clocks.conf', JSON.stringify(unlocked));
+    writeFileSync(`${bench.board.home}/stand-in/state.json`, JSON.stringify({ ...unlocked, locked: true }));
+    const { evidence } = await bench.measure();
+    expect(evidence.board).toMatchObject({ clocks: 'locked', restored: true });
+    expect(bench.board.state()).toEqual(unlocked);
+  });
+});
+
+it('on a T4 nvidia-smi tells energy, throttling and neighbours', { timeout: limitMs }, async () => {
+  await using bench = await open('t4New');
+  const measured = await bench.measure();
+  expect(measured.voided).toBeUndefined();
+  expect(measured.energy).toMatchObject({ rail: 'power.draw of the card', meanW: expect.closeTo(41.25, 3) });
+  expect(measured.evidence.board).toEqual({ clocks: 'as found' });
+  expect(measured.evidence.notes.join('\n')).toMatch(/clocks are as found, nobody set them \(the GPU ran at 1590 to 1590 MHz\)/);
+  expect((await bench.measure({ throttle: true, foreignGpu: true })).voided).toMatch(
+    /the card was throttled \(software thermal slowdown\); other programs were on the GPU \(4321 \/usr\/bin\/python3\)/,
+  );
+});
