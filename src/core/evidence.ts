@@ -2,6 +2,10 @@
 export type Grade = 'measured' | 'emulated' | 'published';
 export type Precision = 'fp32' | 'fp16' | 'int8';
 
+/** MLPerf's words (results are MLPerf-style, no MLPerf results): single_stream and multi_stream send the next query, of 1 and of 8 samples, when the last is done and care for its latency; offline has all samples at once and cares for throughput. */
+export const scenarios = ['single_stream', 'offline', 'multi_stream'] as const;
+export type Scenario = (typeof scenarios)[number];
+
 /** How a benchmark is taken; stored beside every number it yields. */
 export interface Protocol {
   readonly warmUpMs: number;
@@ -11,8 +15,12 @@ export interface Protocol {
   readonly batch: number;
   readonly threads: number;
   /** How long a board may warm up for a steady temperature beyond `warmUpMs`; absent: not at all. */
-  readonly steadyMs?: number;
+  readonly steadyMs?: number | undefined;
+  /** Absent: batch 1 is single_stream, others offline. */
+  readonly scenario?: Scenario | undefined;
 }
+/** The scenario that a protocol measures. */
+export const scenarioOf = ({ scenario, batch }: Pick<Protocol, 'scenario' | 'batch'>): Scenario => scenario ?? (batch === 1 ? 'single_stream' : 'offline');
 
 /** Where the latencies lie: `counts` in equal bins from `fromMs` (the least) to `toMs` (p99), and how many lie beyond. */
 export interface LatencyHistogram {
@@ -95,7 +103,7 @@ export interface Evidence {
 /** One timed artifact. Throughput in images/s = batch / mean latency over the whole timed window. */
 export interface Measurement {
   readonly precision: Precision;
-  readonly scenario: 'single_stream' | 'offline';
+  readonly scenario: Scenario;
   readonly batch: number;
   readonly throughput: { readonly value: number; readonly unit: 'images/s' };
   readonly latencyMs: LatencyMs;

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import type { Precision } from '../core/evidence.ts';
 import type { Artifact, Recipe } from '../core/recipe.ts';
+import { batchesOf, protocolOf, wishesOf } from './benchmark-section.ts';
 import type { KnownDevice } from './device-pool.ts';
 import type { Project } from './project.ts';
 import type { Line, NetworkArtifacts } from './recipe.ts';
@@ -40,16 +41,18 @@ interface Engine {
 /** What happens on one device: an engine per network and precision, all measured in one session, each one's accuracy through that very engine, the report and its gate. */
 export function addDevice(recipe: Recipe, line: DeviceLine): Artifact<'report'> {
   const { project, device, steps, networks } = line;
-  const { batch: batches, images: _, builds: __, ...protocol } = project.settings.benchmark;
+  const { benchmark } = project.settings;
+  const batches = batchesOf(benchmark);
   const lines = networks.flatMap(network => batches.flatMap(batch => project.settings.export.precisions.map(precision => ({ network, batch, precision }))));
   const engines = lines.map(each => addEngine(recipe, line, each));
+  const entries = engines.flatMap((engine, index) => wishesOf(benchmark).flatMap(({ batch, scenario }) => (batch === engine.line.batch ? [{ engine: index, scenario }] : [])));
   const { measurements } = recipe.add(steps.benchmark, {
     id: `benchmark ${device.name}`,
-    config: { identity: identityOf(device), protocol },
+    config: { identity: identityOf(device), protocol: protocolOf(benchmark), ...(benchmark.scenarios ? { entries } : {}) },
     inputs: { passports: engines.map(engine => engine.passport) },
   });
   const scores = networks.flatMap(network => batches.map(batch => addAccuracy(recipe, line, engines, network, batch)));
-  const report = addReport(recipe, line, { engines, measurements, scores });
+  const report = addReport(recipe, line, { engines, entries, measurements, scores });
   recipe.add(gateStep, { id: `gate ${device.name}`, config: {}, inputs: { report } });
   return report;
 }
@@ -57,7 +60,7 @@ export function addDevice(recipe: Recipe, line: DeviceLine): Artifact<'report'> 
 /** A step's id on this device: `build nano pruned int8`; the network is named where there are two, the batch where there are several. */
 function idOf(verb: string, { device, networks, project }: DeviceLine, { network, batch, precision }: Omit<EngineLine, 'precision'> & { readonly precision?: Precision }): string {
   const which = networks.length > 1 ? [network.name === 'baseline' ? 'unpruned' : 'pruned'] : [];
-  return [verb, device.name, ...which, ...(precision ? [precision] : []), ...(project.settings.benchmark.batch.length > 1 ? [`b${batch}`] : [])].join(' ');
+  return [verb, device.name, ...which, ...(precision ? [precision] : []), ...(batchesOf(project.settings.benchmark).length > 1 ? [`b${batch}`] : [])].join(' ');
 }
 
 function addEngine(recipe: Recipe, line: DeviceLine, each: EngineLine): Engine {
@@ -82,9 +85,12 @@ function addEngine(recipe: Recipe, line: DeviceLine, each: EngineLine): Engine {
 
 /** What else decides a TensorRT engine: a limit of the device's own, and several builds; absent where nothing of the kind is asked for. */
 function buildSettings({ settings }: Project, { name, runtime }: KnownDevice) {
-  const { batch: _, images: __, builds: count, ...protocol } = settings.benchmark;
+  const { builds: count } = settings.benchmark;
   const workspaceMiB = settings.devices[name]?.workspaceMiB;
-  return { ...(workspaceMiB === undefined ? {} : { workspaceMiB }), ...(count > 1 && runtime === 'tensorrt' ? { builds: { count, protocol } } : {}) };
+  return {
+    ...(workspaceMiB === undefined ? {} : { workspaceMiB }),
+    ...(count > 1 && runtime === 'tensorrt' ? { builds: { count, protocol: protocolOf(settings.benchmark) } } : {}),
+  };
 }
 
 function addAccuracy(recipe: Recipe, line: DeviceLine, engines: readonly Engine[], network: NetworkArtifacts, batch: number): Artifact<'score'> {
@@ -98,12 +104,14 @@ function addAccuracy(recipe: Recipe, line: DeviceLine, engines: readonly Engine[
 
 interface Measured {
   readonly engines: readonly Engine[];
+  /** What is measured of which engine. */
+  readonly entries: readonly { readonly engine: number }[];
   readonly measurements: Artifact<'measurement'>;
   readonly scores: readonly Artifact<'score'>[];
 }
 
-function addReport(recipe: Recipe, { project, device, networks, tensors, plan, history }: DeviceLine, { engines, measurements, scores }: Measured): Artifact<'report'> {
-  const { batch: batches, images: _, builds: __, ...protocol } = project.settings.benchmark;
+function addReport(recipe: Recipe, { project, device, networks, tensors, plan, history }: DeviceLine, { engines, entries, measurements, scores }: Measured): Artifact<'report'> {
+  const { benchmark } = project.settings;
   const last = engines.at(-1)?.outputs;
   return recipe.add(reportStep, {
     id: `report ${device.name}`,
@@ -111,8 +119,11 @@ function addReport(recipe: Recipe, { project, device, networks, tensors, plan, h
       project: basename(project.folder),
       device: deviceBlock(device),
       gate: project.settings.gate,
-      protocol: { ...protocol, batch: batches[0] ?? 1 },
-      lines: engines.map(({ line: { network, batch, precision } }) => ({ network: network.name, batch, precision })),
+      protocol: { name: benchmark.name, ...protocolOf(benchmark), batch: batchesOf(benchmark)[0] ?? 1 },
+      lines: entries.map(({ engine }) => {
+        const { network, batch, precision } = (engines[engine] as Engine).line;
+        return { network: network.name, batch, precision, engine };
+      }),
       task: plan.task,
     },
     inputs: {

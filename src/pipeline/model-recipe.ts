@@ -9,10 +9,10 @@ import { decodeEtlt, looksLike } from '../formats/etlt.ts';
 import { readOnnx, writeOnnx } from '../formats/onnx.ts';
 import { atLowestCost } from '../graph/fold.ts';
 import type { Graph } from '../graph/ir.ts';
+import { defaultBenchmark, protocolOf } from './benchmark-section.ts';
 import type { DevicePool } from './device-pool.ts';
 import { deviceBlock, identityOf } from './device-recipe.ts';
 import type { Published } from './outputs.ts';
-import { defaultProtocol } from './project.ts';
 import { sourceFile } from './sources.ts';
 import { deviceSteps } from './steps/device.ts';
 import { keyDigest, readKey } from './steps/package.ts';
@@ -85,11 +85,11 @@ export async function modelRecipe({ file, keyFile, devices, pool, store }: Model
       const onnx = precision === 'fp16' && device.runtime === 'onnxruntime' ? model.fp16 : model.fp32;
       return recipe.add(steps.build, {
         id: `build ${name} ${precision}`,
-        config: { identity, precision, batch: 1, threads: defaultProtocol.threads, engine: `${name}-${basename(file).replace(/\W+/g, '-')}-${precision}` },
+        config: { identity, precision, batch: 1, threads: defaultBenchmark.threads, engine: `${name}-${basename(file).replace(/\W+/g, '-')}-${precision}` },
         inputs: { onnx },
       }).engine;
     });
-    const { batch: _, images: __, builds: ___, ...protocol } = defaultProtocol;
+    const protocol = protocolOf(defaultBenchmark);
     const { measurements } = recipe.add(steps.benchmark, { id: `benchmark ${name}`, config: { identity, protocol }, inputs: { passports } });
     const { report } = recipe.add(reportStep, {
       id: `report ${name}`,
@@ -97,7 +97,7 @@ export async function modelRecipe({ file, keyFile, devices, pool, store }: Model
         project: basename(file),
         device: deviceBlock(device),
         gate: { dropPoints: 1 },
-        protocol: { ...protocol, batch: 1 },
+        protocol: { name: defaultBenchmark.name, ...protocol, batch: 1 },
         lines: lines.map(precision => ({ network: 'results' as const, batch: 1, precision })),
       },
       inputs: { measurements, passports, scores: [], model: model.fp32 },

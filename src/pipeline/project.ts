@@ -7,6 +7,7 @@ import { EdgeError } from '../core/errors.ts';
 import { deviceDefinitionSchema } from '../deploy/definition.ts';
 import { deepstreamVersions } from '../formats/deepstream-version.ts';
 import { preprocessSchema } from '../graph/network-info.ts';
+import { benchmarkSchema } from './benchmark-section.ts';
 import { projectFileName, projectFolderFrom } from './project-folder.ts';
 import { refuseSection, trainingSectionSchema } from './training-section.ts';
 
@@ -74,24 +75,6 @@ const retrainSchema = z.strictObject({
   /** The network before pruning as the teacher: weight is its share of the loss, temperature softens a classifier's probabilities (default 4). */
   distill: z.strictObject({ weight: z.number().gt(0).max(1).default(0.5), temperature: z.number().positive().optional() }).optional(),
 });
-
-/** More builds of one engine than this tell nothing new. */
-export const mostBuilds = 20;
-
-const benchmarkSchema = z.strictObject({
-  warmUpMs: z.int().nonnegative().default(500),
-  durationMs: z.int().positive().default(2000),
-  minIterations: z.int().positive().default(50),
-  rounds: z.int().positive().default(5),
-  batch: z.array(z.int().positive()).nonempty().default([1]),
-  threads: z.int().positive().default(2),
-  /** Builds of each TensorRT engine: their spread is reported, the median one is kept. */
-  builds: z.int().min(1).max(mostBuilds).default(1),
-  /** Validation images that the device sees. */
-  images: z.int().positive().default(200),
-});
-/** How anything is measured unless the project says otherwise. */
-export const defaultProtocol = benchmarkSchema.parse({});
 
 export const projectSchema = z.strictObject({
   task: z.enum(['detectnet_v2', 'classification']),

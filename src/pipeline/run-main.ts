@@ -5,10 +5,11 @@ import { runRecipe } from '../core/run.ts';
 import { hostRun, ownRunFolder } from '../core/run-folder.ts';
 import { Store } from '../core/store.ts';
 import { storeRoot } from '../core/store-root.ts';
+import { mostBuilds } from './benchmark-section.ts';
 import { DevicePool, type DevicesOf } from './device-pool.ts';
 import { modelRecipe } from './model-recipe.ts';
 import { collectOutputs } from './outputs.ts';
-import { mostBuilds, openProject, type Project, projectFileName } from './project.ts';
+import { openProject, type Project, projectFileName } from './project.ts';
 import { projectRecipe } from './recipe.ts';
 
 /** What a run is asked for, as JSON in its process's first argument. */

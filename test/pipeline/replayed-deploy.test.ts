@@ -73,6 +73,24 @@ test('again, nothing is built or measured anew', async () => {
   expect(sent['orin-nano']).toBeLessThanOrEqual(4096);
 });
 
+test('scenarios: one engine per batch, a row per scenario', { timeout: limitMs }, async () => {
+  project.edit('edgeforge.yaml', text => text.replace(/^benchmark: \{ /m, 'benchmark: { batch: [8], scenarios: [single_stream, offline, multi_stream], '));
+  const { exitCode, failed } = await project.run({ devices: ['orin-nano'] });
+  project.edit('edgeforge.yaml', text => text.replace('batch: [8], scenarios: [single_stream, offline, multi_stream], ', ''));
+  expect([exitCode, [...failed]]).toEqual([0, []]);
+  const report = parseReport(readFileSync(join(await project.outputPath('report orin-nano', 'report'), 'report.json'), 'utf8'));
+  expect(report.results.map(({ precision, scenario, batch }) => `${precision} ${scenario} ${batch}`)).toEqual([
+    'fp32 single_stream 1',
+    'int8 single_stream 1',
+    'fp32 offline 8',
+    'fp32 multi_stream 8',
+    'int8 offline 8',
+    'int8 multi_stream 8',
+  ]);
+  expect(report.protocol.name).toMatch(/^quick \(indicative\), with its own warmUpMs/);
+  for (const row of report.results) expect(row.accuracy?.n).toBeGreaterThan(0);
+});
+
 test('a Nano refuses INT8 with the measured reason, and before anything is pushed for it', { timeout: limitMs }, async () => {
   const { exitCode, failed, sent } = await project.run({ devices: ['nano'], steps: ['build nano int8'] });
   // Questions only: neither model nor cache.

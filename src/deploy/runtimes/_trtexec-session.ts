@@ -1,5 +1,5 @@
 import { EdgeError } from '../../core/errors.ts';
-import type { Evidence, Measurement, Protocol, Stage } from '../../core/evidence.ts';
+import { type Evidence, type Measurement, type Protocol, type Stage, scenarioOf } from '../../core/evidence.ts';
 import { inPackage } from '../../core/package-root.ts';
 import { parseTrtexecLog, type TrtexecLog } from '../../formats/trtexec.ts';
 import type { BenchEntry, BuildProgress, Facts, Failure, Finished, Job, RemotePath } from '../device.ts';
@@ -108,7 +108,7 @@ function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, rounds:
   const [energy, heat] = [energyOf(windows, log), heatOf(windows, log.samples)];
   return {
     precision: passport.precision,
-    scenario: batch === 1 ? 'single_stream' : 'offline',
+    scenario: scenarioOf(protocol),
     batch,
     // trtexec counts queries; a query is a whole batch.
     throughput: { value: qps * batch, unit: 'images/s' },

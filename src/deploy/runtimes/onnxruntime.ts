@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
-import type { Measurement, Protocol } from '../../core/evidence.ts';
+import { type Measurement, type Protocol, scenarioOf } from '../../core/evidence.ts';
 import type { Digest } from '../../core/fingerprint.ts';
 import { inPackage } from '../../core/package-root.ts';
 import { swapWords } from '../build-forecast.ts';
@@ -116,7 +116,7 @@ function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, latenci
     return new EdgeError('measurement-void', `${passport.precision} gave ${latencies.length} usable times.`, { hint: 'Measure longer: benchmark.durationMs in the project file.' });
   return {
     precision: passport.precision,
-    scenario: protocol.batch === 1 ? 'single_stream' : 'offline',
+    scenario: scenarioOf(protocol),
     batch: protocol.batch,
     throughput: { value: (protocol.batch * 1000) / latencyMs.mean, unit: 'images/s' },
     latencyMs,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { rangesMetadata } from '../../compress/calibrate.ts';
 import { EdgeError } from '../../core/errors.ts';
-import type { Measurement } from '../../core/evidence.ts';
+import { type Measurement, scenarios } from '../../core/evidence.ts';
 import { defineStep } from '../../core/recipe.ts';
 import { buildMedianEngine } from '../../deploy/build-median.ts';
 import type { BuildProgress, EngineSpec, Passport } from '../../deploy/device.ts';
@@ -28,7 +28,14 @@ export const identitySchema = z.strictObject({
 });
 export type DeviceIdentity = z.infer<typeof identitySchema>;
 
-const protocolSchema = z.strictObject({ warmUpMs: z.number(), durationMs: z.number(), minIterations: z.number(), rounds: z.number(), threads: z.number() });
+const protocolSchema = z.strictObject({
+  warmUpMs: z.number(),
+  durationMs: z.number(),
+  minIterations: z.number(),
+  rounds: z.number(),
+  threads: z.number(),
+  steadyMs: z.number().optional(),
+});
 const identityOf = ({ name: _, machine: __, ...identity }: DeviceIdentity) => identity;
 /** One thing at a time on a device; and nothing is measured while this machine trains, where the device is this machine. */
 const resourcesOf = ({ device, machine }: DeviceIdentity): string[] => [`device:${device}`, ...(machine === undefined ? [] : [machine])];
@@ -137,7 +144,12 @@ export const benchmarkStep = (pool: DevicePool) =>
   defineStep({
     name: 'benchmark',
     version: 2,
-    config: z.strictObject({ identity: identitySchema, protocol: protocolSchema }),
+    config: z.strictObject({
+      identity: identitySchema,
+      protocol: protocolSchema,
+      /** Which of the engines, and in which scenario; absent: each once, the batch says the scenario. */
+      entries: z.array(z.strictObject({ engine: z.int().nonnegative(), scenario: z.enum(scenarios).optional() })).optional(),
+    }),
     inputs: { passports: 'passport[]' },
     outputs: { measurements: 'measurement' },
     identity: ({ identity, ...rest }) => ({ ...rest, identity: identityOf(identity) }),
@@ -146,7 +158,11 @@ export const benchmarkStep = (pool: DevicePool) =>
     async run({ config, inputs, outputs, signal, progress, log }) {
       const device = heard(await pool.open(config.identity.name, signal), log);
       const passports = await Promise.all(inputs.passports.map(readPassport));
-      const entries = passports.map(passport => ({ passport, protocol: { ...config.protocol, batch: passport.batch } }));
+      const wishes = config.entries ?? passports.map((_, engine) => ({ engine, scenario: undefined }));
+      const entries = wishes.map(({ engine, scenario }) => {
+        const passport = passports[engine] as Passport;
+        return { passport, protocol: { ...config.protocol, batch: passport.batch, scenario } };
+      });
       const measurements: readonly Measurement[] = await benchEngines(device, entries, { signal, onProgress: told('rounds', progress, log) });
       await writeFile(outputs.measurements, JSON.stringify(measurements));
     },

@@ -22,7 +22,13 @@ import { comparisonText } from '../training-comparison.ts';
 import type { DeviceScore } from './accuracy.ts';
 import { rangesNote } from './device.ts';
 
-const lineSchema = z.strictObject({ network: z.enum(['baseline', 'results']), batch: z.int(), precision: z.enum(['fp32', 'fp16', 'int8']) });
+/** One row; `engine`: which passport and score it has, where an engine is measured in several scenarios. */
+const lineSchema = z.strictObject({
+  network: z.enum(['baseline', 'results']),
+  batch: z.int(),
+  precision: z.enum(['fp32', 'fp16', 'int8']),
+  engine: z.int().nonnegative().optional(),
+});
 
 /** Everything that was measured, as one value (report.json), and that value as HTML and Markdown. */
 export const reportStep = defineStep({
@@ -33,7 +39,16 @@ export const reportStep = defineStep({
     project: z.string(),
     device: z.looseObject({ name: z.string() }),
     gate: z.strictObject({ dropPoints: z.number() }),
-    protocol: z.strictObject({ warmUpMs: z.number(), durationMs: z.number(), minIterations: z.number(), rounds: z.number(), threads: z.number(), batch: z.number() }),
+    protocol: z.strictObject({
+      warmUpMs: z.number(),
+      durationMs: z.number(),
+      minIterations: z.number(),
+      rounds: z.number(),
+      threads: z.number(),
+      batch: z.number(),
+      steadyMs: z.number().optional(),
+      name: z.string().optional(),
+    }),
     lines: z.array(lineSchema),
     task: taskPlanSchema.optional(),
   }),
@@ -57,7 +72,7 @@ export const reportStep = defineStep({
     const measurements = await json<readonly Measurement[]>(inputs.measurements);
     const passports = await Promise.all(inputs.passports.map(path => json<Passport>(path)));
     const scores = (await Promise.all(inputs.scores.map(path => json<readonly DeviceScore[]>(path)))).flat();
-    const rows = config.lines.map((line, i) => ({ line, row: rowOf(measurements[i] as Measurement, passports[i] as Passport, scores[i]) }));
+    const rows = config.lines.map((line, i) => ({ line, row: rowOf(measurements[i] as Measurement, passports[line.engine ?? i] as Passport, scores[line.engine ?? i]) }));
     const gate = { ...config.gate, minDecisions };
     const of = (network: 'baseline' | 'results') =>
       judgeRows(

@@ -4,6 +4,7 @@ import { Store } from '../../core/store.ts';
 import { storeRoot } from '../../core/store-root.ts';
 import type { RemotePath } from '../../deploy/device.ts';
 import { rehearse } from '../../deploy/work.ts';
+import { batchesOf, protocolOf } from '../../pipeline/benchmark-section.ts';
 import { DevicePool } from '../../pipeline/device-pool.ts';
 import type { Project } from '../../pipeline/project.ts';
 import { projectRecipe } from '../../pipeline/recipe.ts';
@@ -13,20 +14,21 @@ import { type Output, table } from '../output.ts';
 /** Prints, quoted as the transport would send it, every command of a deploy; nothing is reached and nothing runs. */
 export async function rehearseDeploy(project: Project, names: readonly string[], output: Output): Promise<number> {
   await using pool = new DevicePool(project, { print: output.out });
-  const { batch, images: _, ...protocol } = project.settings.benchmark;
+  const protocol = protocolOf(project.settings.benchmark);
+  const [batch = 1] = batchesOf(project.settings.benchmark);
   for (const name of names) {
     const device = await pool.open(name);
     const specs = project.settings.export.precisions.map(precision => ({
       model: 'store/MODEL' as RemotePath,
       modelDigest: digestOf('model'),
       precision,
-      batch: batch[0] ?? 1,
-      inputs: { input_1: [batch[0] ?? 1, 3, 0, 0] },
+      batch,
+      inputs: { input_1: [batch, 3, 0, 0] },
       engine: `${name}-${precision}` as RemotePath,
       threads: protocol.threads,
       ...(precision === 'int8' ? { calibration: { path: 'store/CACHE' as RemotePath, digest: digestOf('cache') } } : {}),
     }));
-    await rehearse(device, specs, { ...protocol, batch: batch[0] ?? 1 });
+    await rehearse(device, specs, { ...protocol, batch });
   }
   return 0;
 }
