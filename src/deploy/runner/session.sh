@@ -63,7 +63,7 @@ sample() {
   case $sampler in
     tegrastats) tegrastats --interval 250 ;;
     nvidia-smi) nvidia-smi --query-gpu=power.draw,utilization.gpu,temperature.gpu,clocks.sm,clocks_throttle_reasons.active --format=csv,noheader,nounits -lms 250 ;;
-  esac 2>/dev/null | while IFS= read -r line; do echo "$(up) $([ -z "$clock" ] || cat "$clock") | $line"; done >"$folder/samples"
+  esac | while IFS= read -r line; do echo "$(up) $([ -z "$clock" ] || cat "$clock") | $line"; done
 }
 heat() {
   case $sampler in
@@ -102,7 +102,7 @@ run() {
   finish $rc
 }
 
-[ "$sampler" = none ] || sample &
+[ "$sampler" = none ] || sample >"$folder/samples" 2>/dev/null &
 mark mode
 nvpmodel -q </dev/null 2>/dev/null
 if [ "$sampler" = nvidia-smi ]; then

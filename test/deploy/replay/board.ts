@@ -31,7 +31,7 @@ function machinePrograms(bin: string, root: string, { machine }: ReplayedBoard):
   const load = `if [ "$*" = /proc/stat ]; then if [ -e ${quoted(join(root, 'busy'))} ]; then exec awk '{ printf "cpu %d 0 0 %d 0 0 0 0\\n", $1 * 360, $1 * 40 }' /proc/uptime; else exec awk '{ printf "cpu 1 0 0 %d 0 0 0 0\\n", $1 * 400 }' /proc/uptime; fi; fi`;
   program(join(bin, 'cat'), `${load}; ${redirected}; exec /bin/cat "$@"`);
   // What the caller's shell could not expand, since it looked outside the board, is a pattern of the board's.
-  const patterns = `for a in "$@"; do case $a in /*\\**) for f in ${quoted(root)}$a; do [ -e "$f" ] && set -- "$@" "\${f#${root}}"; done;; *) set -- "$@" "$a";; esac; shift; done`;
+  const patterns = `for a in "$@"; do case $a in /*\\**) n=0; for f in ${quoted(root)}$a; do [ -e "$f" ] && n=1 && set -- "$@" "\${f#${root}}"; done; [ $n = 1 ] || set -- "$@" "$a";; *) set -- "$@" "$a";; esac; shift; done`;
   program(join(bin, 'ls'), `${patterns}; ${redirected}; o=$(/bin/ls "$@"); r=$?; [ -z "$o" ] || echo "$o" | sed ${quoted(`s#^${root}##`)}; exit $r`);
   program(join(bin, 'uname'), `case $1 in -m) echo ${machine};; -r) echo 5.15.148-tegra;; *) exec /bin/uname "$@";; esac`);
   program(join(bin, 'getconf'), `case $1 in GNU_LIBC_VERSION) /bin/cat ${quoted(join(root, 'glibc'))};; *) exec /usr/bin/getconf "$@";; esac`);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Fault, readSettings, standInMark } from './settings.ts';
@@ -16,7 +16,11 @@ interface State {
 }
 const stateFile = join(folder, 'state.json');
 const state = (): State => (existsSync(stateFile) ? (JSON.parse(readFileSync(stateFile, 'utf8')) as State) : { mode: 0, locked: false, fan: 0 });
-const change = (more: Partial<State>): void => writeFileSync(stateFile, JSON.stringify({ ...state(), ...more }));
+// Whole at any moment: others read it while it changes.
+const change = (more: Partial<State>): void => {
+  writeFileSync(`${stateFile}.new`, JSON.stringify({ ...state(), ...more }));
+  renameSync(`${stateFile}.new`, stateFile);
+};
 const sample = (name: string): string => (existsSync(join(folder, name)) ? readFileSync(join(folder, name), 'utf8') : '');
 const out = (text: string): void => void process.stdout.write(text);
 
