@@ -11,9 +11,13 @@ const foldedElements = 1 << 20;
 /** The graph that is exported, calibrated, quantized and timed: one and the same, so that names in caches are right. */
 export const atLowestCost = (graph: Graph): Graph => removeUnused(foldBatchNorm(foldConstants(graph)));
 
-/** The graph with all that follows from constants and known shapes computed once, and Identity and Dropout gone. Values are computed in float64; outputs keep their names. */
-export function foldConstants(given: Graph): Graph {
-  const graph = removeIdentities(given);
+/** What a graph is simplified for: a Dropout stays where it may yet be trained. */
+export interface Purpose {
+  readonly purpose?: 'inference' | 'training';
+}
+/** The graph with all that follows from constants and known shapes computed once, and Identity (for inference also Dropout) gone. Values are computed in float64; outputs keep their names. */
+export function foldConstants(given: Graph, purpose: Purpose = {}): Graph {
+  const graph = removeIdentities(given, purpose);
   const inferred = infer(graph);
   const outputs = new Set(graph.outputs.map(o => o.name));
   const initializers = new Map<string, Tensor>(graph.initializers);
@@ -53,8 +57,8 @@ export function foldConstants(given: Graph): Graph {
   return removeUnused({ ...graph, nodes, initializers });
 }
 
-/** The graph without nodes that only pass their input on (Identity, Dropout). One that joins an input or initializer to an output stays: the output needs its name. */
-export function removeIdentities(graph: Graph): Graph {
+/** The graph without nodes that only pass their input on (Identity; Dropout for inference, the default). One that joins an input or initializer to an output stays: the output needs its name. */
+export function removeIdentities(graph: Graph, { purpose = 'inference' }: Purpose = {}): Graph {
   const outputs = new Set(graph.outputs.map(o => o.name));
   const instead = new Map<string, string>();
   const resolve = (name: string): string => {
@@ -68,7 +72,7 @@ export function removeIdentities(graph: Graph): Graph {
     const { node } = bound;
     const [from, to] = [resolve(node.inputs[0] ?? ''), node.outputs[0] ?? ''];
     const others = node.outputs.slice(1).some(name => name !== '' && (outputs.has(name) || graph.nodes.some(reader => readsOf(reader).includes(name))));
-    if (operator.identity !== true || others) kept.push(node);
+    if ((operator.identity !== true && operator.identity !== purpose) || others) kept.push(node);
     else if (!outputs.has(to)) instead.set(to, from);
     // The producer takes over the output's name.
     else if (makers.has(from) && !outputs.has(from)) {

@@ -68,8 +68,8 @@ export interface Operator<A = unknown> {
   partial?(bound: Bound<A>): readonly Dim[] | undefined;
   /** False where a node of constants must stay a node (Q/DQ of weights: the engine builder wants to see it). */
   readonly folds?: boolean;
-  /** True where output 0 is input 0. */
-  readonly identity?: boolean;
+  /** True where output 0 is input 0; inference: except in training. */
+  readonly identity?: boolean | 'inference';
 }
 
 /** The axis of a weighted node's weight that holds its output channels. */

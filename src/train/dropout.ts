@@ -1,13 +1,10 @@
 import { EdgeError } from '../core/errors.ts';
-import { randomAt } from '../data/random.ts';
-import { f32, type Graph, type Node, sizeOf, type TensorType } from '../graph/ir.ts';
-import type { NamedTensors } from '../tasks/task.ts';
-import { trainingPurpose } from './mixup.ts';
+import { float, type Graph, type Node } from '../graph/ir.ts';
 
-/** A mask that a training step is fed: its graph input and size. */
-export interface DropoutMask {
-  readonly input: string;
-  readonly dims: readonly number[];
+/** What a training step drops: its Dropout nodes act, each with its own ratio, and `rate` of the activations ahead of the heads goes too. Masks follow from the seed and the step's number alone. */
+export interface DropoutSettings {
+  readonly seed: number;
+  readonly rate?: number | undefined;
 }
 
 const weighted = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul']);
@@ -21,34 +18,18 @@ function headOf(graph: Graph, output: string): Node {
   });
 }
 
-/** A graph of fixed sizes with a mask on what the last layer ahead of each output reads, where TLT drops. The masks become inputs of the step, so a resumed training sees the same ones. */
-export function withDropout(graph: Graph, types: ReadonlyMap<string, TensorType>): { readonly graph: Graph; readonly masks: readonly DropoutMask[] } {
+/** A graph with a Dropout on what the last layer ahead of each output reads, where TLT drops. */
+export function withDropout(graph: Graph, rate: number): Graph {
   const heads = new Set(graph.outputs.map(({ name }) => headOf(graph, name)));
-  const masks = new Map<string, DropoutMask>();
+  const dropped = new Map<string, string>();
   const nodes = graph.nodes.flatMap((node): Node[] => {
     if (!heads.has(node)) return [node];
     const [value = '', ...rest] = node.inputs;
-    const [input, dropped] = [`${value}/mask`, `${value}/dropped`];
-    const read = { ...node, inputs: [dropped, ...rest] };
-    if (masks.has(value)) return [read];
-    masks.set(value, { input, dims: (types.get(value)?.dims ?? []) as readonly number[] });
-    return [{ name: dropped, type: 'Mul', domain: '', inputs: [value, input], outputs: [dropped], attributes: {} }, read];
+    const given = dropped.get(value);
+    const name = given ?? `${value}/dropped`;
+    dropped.set(value, name);
+    const read = { ...node, inputs: [name, ...rest] };
+    return given === undefined ? [{ name, type: 'Dropout', domain: '', inputs: [value], outputs: [name], attributes: { ratio: float(rate) } }, read] : [read];
   });
-  return { graph: { ...graph, nodes }, masks: [...masks.values()] };
-}
-
-/** Masks of one step: 0 with probability `rate`, else 1/(1 − rate), so that the mean stays. Decided by (seed, step) alone. */
-export function drawMasks(masks: readonly DropoutMask[], rate: number, { seed, step }: { readonly seed: number; readonly step: number }): NamedTensors {
-  return new Map(
-    masks.map(({ input, dims }, index) => {
-      const random = randomAt(seed, trainingPurpose.dropout, step, index);
-      return [
-        input,
-        f32(
-          dims,
-          Float32Array.from({ length: sizeOf(dims) }, () => (random.chance(rate) ? 0 : 1 / (1 - rate))),
-        ),
-      ] as const;
-    }),
-  );
+  return { ...graph, nodes };
 }

@@ -78,7 +78,7 @@ export interface FitResult {
 
 /** Trains. Killed at any moment and called again with `resume`, it ends with the very same bits: a checkpoint holds all that a next epoch depends on. */
 export async function fit(options: FitOptions): Promise<FitResult> {
-  const step = await compileTrainStep(options.network, options.task, { thread: true, ...options, dropout: (options.dropout ?? 0) > 0 });
+  const step = await compileTrainStep(options.network, options.task, { thread: true, ...options, dropout: { seed: options.seed ?? 0, rate: options.dropout } });
   try {
     for (const note of step.notes) options.onNote?.(note);
     const run = new Training(options, step);
@@ -234,7 +234,7 @@ class Training {
 
   /** What step `index` (from 0) of an epoch is fed; counts it. */
   #feeds(batch: TrainBatch, epoch: number, index: number, learningRate: number): StepFeeds {
-    const feeds = stepFeeds(batch, this.#options, this.#step, { epoch, index, steps: this.#steps, updates: this.#updates }, learningRate);
+    const feeds = stepFeeds(batch, this.#options, { epoch, index, steps: this.#steps, updates: this.#updates }, learningRate);
     this.#steps++;
     if (feeds.share?.last) this.#updates++;
     return feeds;

@@ -3,7 +3,7 @@ import type { Tensor } from '../graph/ir.ts';
 import type { NamedTensors } from '../tasks/task.ts';
 
 /** Keys of the random streams of a training, apart from those of the data room. */
-export const trainingPurpose = { mixup: 101, dropout: 102 } as const;
+export const trainingPurpose = { mixup: 101 } as const;
 
 /** A draw from Gamma(shape, 1): Marsaglia and Tsang, "A simple method for generating gamma variables" (2000), boosted below 1. */
 function gamma(shape: number, random: Random): number {

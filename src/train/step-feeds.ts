@@ -1,6 +1,5 @@
 import type { Tensor } from '../graph/ir.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { drawMasks } from './dropout.ts';
 import type { FitOptions, TrainBatch } from './fit.ts';
 import { mixup, mixupPlan } from './mixup.ts';
 import type { StepFeeds, TrainStep } from './step.ts';
@@ -14,14 +13,13 @@ export interface StepPlace {
   readonly updates: number;
 }
 
-/** What a batch becomes for one step: targets encoded, mixed where the training mixes, with dropout's masks and its share in the update. */
-export function stepFeeds(batch: TrainBatch, options: FitOptions, step: TrainStep, place: StepPlace, learningRate: number): StepFeeds {
-  const { task, seed = 0, dropout = 0, mixup: mixing } = options;
+/** What a batch becomes for one step: targets encoded, mixed where the training mixes, with its share in the update. */
+export function stepFeeds(batch: TrainBatch, options: FitOptions, place: StepPlace, learningRate: number): StepFeeds {
+  const { task, seed = 0, mixup: mixing } = options;
   const { epoch, index, steps, updates } = place;
   const encoded = { images: batch.images, targets: task.encode(batch.annotations) };
   const { images, targets } = mixing ? mixup(encoded.images, encoded.targets, mixupPlan(batch.annotations.length, mixing.alpha, { seed, epoch, step: index })) : encoded;
-  const masks = drawMasks(step.masks, dropout, { seed, step: steps });
-  return { images, targets, lossWeights: task.lossWeights(), t: updates + 1, learningRate, share: shareOf(options, index), masks };
+  return { images, targets, lossWeights: task.lossWeights(), t: updates + 1, learningRate, share: shareOf(options, index), count: steps };
 }
 
 /** A batch that waits for others: its loader has its memory back at once, since it need not have enough for all. */

@@ -6,7 +6,7 @@ import { EdgeError } from '../core/errors.ts';
 import { writeOnnx } from '../formats/onnx.ts';
 import { f32, type Graph, type Tensor } from '../graph/ir.ts';
 import type { NamedTensors, Network, Task } from '../tasks/task.ts';
-import type { DropoutMask } from './dropout.ts';
+import type { DropoutSettings } from './dropout.ts';
 import { lower, openStep, trustCompute } from './open-graph.ts';
 import { type OptimizerSettings, optimizerOf } from './optimizers.ts';
 import type { Distillation } from './teacher.ts';
@@ -16,8 +16,8 @@ import { alone, averageOf, type Share, type UpdateOptions, updateScalars } from 
 export interface TrainStepOptions extends Omit<UpdateOptions, 'optimizer'> {
   readonly batch: number;
   readonly optimizer: OptimizerSettings;
-  /** The step takes dropout masks. */
-  readonly dropout?: boolean | undefined;
+  /** Absent: nothing is dropped, whatever the graph holds. */
+  readonly dropout?: DropoutSettings | undefined;
   readonly distill?: Distillation | undefined;
   /** Where the numbers are made; default: onnxruntime-cpu. */
   readonly compute?: ComputeName;
@@ -45,7 +45,8 @@ export interface StepFeeds {
   readonly learningRate: number;
   /** Needed where several batches make an update. */
   readonly share?: Share;
-  readonly masks?: NamedTensors;
+  /** Counts batches from 0; decides what is dropped. */
+  readonly count?: number;
 }
 
 /** A compiled training step. State is by name (weights, `<weight>/<slot>`, running statistics), always in ONNX layout. */
@@ -56,8 +57,6 @@ export interface TrainStep {
   /** How many steps `runMany` is best given at once. */
   readonly stepsPerCall: number;
   readonly notes: readonly string[];
-  /** Dropout masks that every run must be given. */
-  readonly masks: readonly DropoutMask[];
   /** Forward, backward and update over one batch. */
   run(feeds: StepFeeds): Promise<StepResult>;
   /** Several steps, in order. */
@@ -128,7 +127,6 @@ class CompiledStep implements TrainStep {
   readonly lowering: LoweringName;
   readonly stepsPerCall: number;
   readonly notes: readonly string[];
-  readonly masks: readonly DropoutMask[];
   constructor(parts: Parts) {
     this.#parts = parts;
     this.batch = parts.options.batch;
@@ -136,7 +134,6 @@ class CompiledStep implements TrainStep {
     this.lowering = parts.lowering;
     this.stepsPerCall = parts.stepsPerCall;
     this.notes = parts.notes;
-    this.masks = parts.built.masks;
   }
 
   async run(feeds: StepFeeds): Promise<StepResult> {
@@ -147,9 +144,10 @@ class CompiledStep implements TrainStep {
     return (await this.#parts.session.runMany(steps.map(step => this.#feeds(step)))).map(results => this.#read(results));
   }
 
-  #feeds({ images, targets, lossWeights, t, learningRate, share = alone, masks = new Map() }: StepFeeds): Map<string, Tensor> {
+  #feeds({ images, targets, lossWeights, t, learningRate, share = alone, count = 0 }: StepFeeds): Map<string, Tensor> {
     const { built, update, network } = this.#parts;
-    const feeds = new Map<string, Tensor>([[network.info.input, images], ...targets, ...lossWeights, ...masks]);
+    const feeds = new Map<string, Tensor>([[network.info.input, images], ...targets, ...lossWeights]);
+    if (built.count !== undefined) feeds.set(built.count, f32([], [count]));
     for (const [name, value] of Object.entries(updateScalars(update, t, learningRate, share))) feeds.set(built.scalars.get(name) as string, f32([], [value]));
     return feeds;
   }

@@ -1,7 +1,7 @@
 import { EdgeError } from '../core/errors.ts';
 import type { Builder } from '../graph/builder.ts';
 import { atOpset17, bindBatch } from '../graph/clean.ts';
-import { foldBatchNorm } from '../graph/fold.ts';
+import { foldBatchNorm, removeIdentities } from '../graph/fold.ts';
 import type { Graph } from '../graph/ir.ts';
 import type { LossNodes, Network, Task } from '../tasks/task.ts';
 
@@ -33,7 +33,7 @@ export function withTeacher(
 ): LossNodes {
   const { teacher, weight, temperature } = distill;
   checkSame(network, teacher);
-  const outputs = addFrozen(builder, foldBatchNorm(bindBatch(atOpset17(teacher.graph), batch)), network.info.input);
+  const outputs = addFrozen(builder, foldBatchNorm(removeIdentities(bindBatch(atOpset17(teacher.graph), batch))), network.info.input);
   if (!task.distill) {
     throw new EdgeError('spec-invalid', `A ${task.name} network cannot learn from a teacher.`, { hint: 'Remove retrain.distill.', where: { path: 'retrain.distill' } });
   }

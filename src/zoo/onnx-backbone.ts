@@ -36,7 +36,7 @@ const none = { hint: 'Export the classifier with a float32 input [N, channels, h
 
 /**
  * A network whose backbone is an ONNX classifier's own convolutions, in opset 17 with a free batch and the input renamed `input_1`, under a new head.
- * Every float weight of the backbone learns (also where its norms are folded), but the frozen ones. Throws `graph-invalid`, `spec-invalid` or `operator-unsupported`.
+ * Every float weight of the backbone learns (also where its norms are folded), but the frozen ones; its Dropout nodes stay, and act in training. Throws `graph-invalid`, `spec-invalid` or `operator-unsupported`.
  */
 export function networkFromOnnx({ graph: file, ...rest }: BackboneInput): Network {
   const settings = parsed(rest);
@@ -46,7 +46,7 @@ export function networkFromOnnx({ graph: file, ...rest }: BackboneInput): Networ
   const height = settings.height ?? sizeFrom(image.height, 'height');
   const width = settings.width ?? sizeFrom(image.width, 'width');
   const own = { height: image.height ?? height, width: image.width ?? width };
-  const whole = resized(normalizedBackbone(foldConstants(atOpset17(file))), image, own);
+  const whole = resized(normalizedBackbone(foldConstants(atOpset17(file), { purpose: 'training' })), image, own);
   const point = chooseCut(whole, settings, own);
   const trunk = trunkOf(whole, point.name, image, { height, width });
   const builder = Builder.from(trunk);

@@ -92,3 +92,14 @@ export function toyBatch(n: number, seed: number): { images: Tensor; annotations
 export async function* toyEpoch(epoch: number, steps: number, batch: number) {
   for (let step = 0; step < steps; step++) yield toyBatch(batch, epoch * 1000 + step);
 }
+
+/** The toy without batch norm and with a Dropout between two of its convolutions, as an imported graph may bring one. */
+export function droppingNetwork(options: Parameters<typeof toyNetwork>[0] = { batchNorm: false }): Network {
+  const network = toyNetwork(options);
+  const nodes = network.graph.nodes.flatMap(node => [
+    { ...node, inputs: node.inputs.map(name => (name === 'joined' ? 'dropped' : name)) },
+    ...(node.name === 'joined' ? [{ name: 'dropout', type: 'Dropout', domain: '', inputs: ['joined', 'ratio'], outputs: ['dropped'], attributes: {} }] : []),
+  ]);
+  const initializers = new Map([...network.graph.initializers, ['ratio', f32([], [0.3])]]);
+  return { ...network, graph: { ...network.graph, nodes, initializers } };
+}

@@ -7,7 +7,7 @@ import type { Score } from '../../src/tasks/task.ts';
 import { readCheckpoint } from '../../src/train/checkpoint.ts';
 import { type EpochRecord, type FitOptions, type FitProgress, fit as train } from '../../src/train/fit.ts';
 import { predict } from '../../src/train/predict.ts';
-import { toyBatch, toyEpoch, toyNetwork, toyTask } from './_toys.ts';
+import { droppingNetwork, toyBatch, toyEpoch, toyNetwork, toyTask } from './_toys.ts';
 
 let root: string;
 let folders = 0;
@@ -66,9 +66,18 @@ describe('fit', () => {
     expect(losses(resumed.history)).toEqual(losses(straight.history));
   });
 
-  it('ends with the very same bits with everything on: accumulation, averages, clipping, mixup, dropout', async () => {
+  it('ends with the very same bits with everything on: accumulation, averages, clipping, mixup, dropout ahead of the head and inside', async () => {
     // Eight batches in threes: the last update of an epoch rests on two.
-    const everything: Partial<FitOptions> = { accumulate: 3, average: 0.9, clip: { kind: 'norm', limit: 1 }, mixup: { alpha: 0.2 }, dropout: 0.3, seed: 7, validate };
+    const everything: Partial<FitOptions> = {
+      network: droppingNetwork({}),
+      accumulate: 3,
+      average: 0.9,
+      clip: { kind: 'norm', limit: 1 },
+      mixup: { alpha: 0.2 },
+      dropout: 0.3,
+      seed: 7,
+      validate,
+    };
     const straight = await train(settings(everything));
     const folder = join(root, 'resumed-everything');
     const controller = new AbortController();

@@ -1,14 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { LoweringName } from '../../src/compute/lowering.ts';
 import { randomAt } from '../../src/data/random.ts';
-import { bindBatch } from '../../src/graph/clean.ts';
 import { f32, type Tensor } from '../../src/graph/ir.ts';
-import { inferShapes } from '../../src/graph/shapes.ts';
-import { drawMasks, withDropout } from '../../src/train/dropout.ts';
 import { betaDraw, mixup, mixupPlan } from '../../src/train/mixup.ts';
 import { compileTrainStep, resultOf, type TrainStepOptions } from '../../src/train/step.ts';
 import { distance } from '../compute/_numbers.ts';
-import { toyBatch, toyNetwork, toyTask } from './_toys.ts';
+import { droppingNetwork, toyBatch, toyNetwork, toyTask } from './_toys.ts';
 
 const task = toyTask();
 const network = toyNetwork({ batchNorm: false });
@@ -117,28 +114,31 @@ it('the average of the weights follows (1 + t)/(10 + t) up to its decay, and is 
   }
 });
 
-describe('dropout', () => {
-  it('masks what the head reads, and leaves the network itself alone', async () => {
-    const graph = bindBatch(network.graph, 4);
-    const { masks } = withDropout(graph, inferShapes(graph));
-    expect(masks).toEqual([{ input: 'flatten/mask', dims: [4, 32] }]);
-    const step = await open(4, { dropout: true });
-    // Everything dropped: the loss is that of the bias alone, and no convolution learns.
-    const none = new Map([['flatten/mask', f32([4, 32], new Float32Array(128))]]);
-    await step.run({ ...feedsOf(4, 1), t: 1, learningRate: 0.1, masks: none });
+describe.each<LoweringName>(['std', 'nchwc'])('dropout, %s', lowering => {
+  const inner = droppingNetwork();
+  /** The loss of one step from the first weights, and the weights after it. */
+  const stepped = async (of: typeof network, count: number, more: Partial<TrainStepOptions>) => {
+    const step = await compileTrainStep(of, task, { batch: 4, optimizer: { kind: 'sgd' }, lowering, threads: 1, ...more });
+    const { loss } = await step.run({ ...feedsOf(4, 1), t: 1, learningRate: 0.1, count });
     const state = await step.state();
     await step.close();
-    expect(state.get('a/kernel')).toEqual(network.graph.initializers.get('a/kernel'));
-    expect(state.get('head/bias')).not.toEqual(network.graph.initializers.get('head/bias'));
+    return { loss, kernel: state.get('a/kernel') };
+  };
+  it.each([
+    ['ahead of the head', network, { seed: 7, rate: 0.5 }],
+    ['where the graph has a Dropout of its own', inner, { seed: 7 }],
+  ] as const)('acts %s: by seed and step alone, and not at all without settings', async (_, of, dropout) => {
+    const first = await stepped(of, 3, { dropout });
+    expect(await stepped(of, 3, { dropout })).toEqual(first);
+    const plain = await stepped(network, 3, {});
+    const others = [await stepped(of, 4, { dropout }), await stepped(of, 3, { dropout: { ...dropout, seed: 8 } }), plain];
+    for (const { loss } of others) expect(loss).not.toBe(first.loss);
+    expect((await stepped(of, 3, {})).loss).toBe(plain.loss);
+    expect(distance(first.kernel, plain.kernel)).toBeGreaterThan(1e-4);
   });
-  it('draws the same masks for the same step, of mean 1', () => {
-    const masks = [{ input: 'm', dims: [100, 100] }];
-    const drawn = drawMasks(masks, 0.25, { seed: 1, step: 7 }).get('m')!;
-    expect(drawMasks(masks, 0.25, { seed: 1, step: 7 }).get('m')).toEqual(drawn);
-    expect(drawMasks(masks, 0.25, { seed: 1, step: 8 }).get('m')).not.toEqual(drawn);
-    const data = drawn.data as Float32Array;
-    expect(new Set(data)).toEqual(new Set([0, Math.fround(1 / 0.75)]));
-    expect(data.reduce((sum, value) => sum + value, 0) / data.length).toBeCloseTo(1, 1);
+  it('drops the same in every lowering', async () => {
+    const [here, std] = [await stepped(inner, 5, { dropout: { seed: 1 } }), await stepped(inner, 5, { dropout: { seed: 1 }, lowering: 'std' })];
+    expect(distance(here.kernel, std.kernel)).toBeLessThan(1e-5);
   });
 });
 

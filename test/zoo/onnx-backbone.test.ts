@@ -4,12 +4,13 @@ import { openSession } from '../../src/compute/session.ts';
 import { readOnnx, writeOnnx } from '../../src/formats/onnx.ts';
 import { Builder } from '../../src/graph/builder.ts';
 import { atOpset17 } from '../../src/graph/clean.ts';
-import { foldConstants } from '../../src/graph/fold.ts';
+import { atLowestCost, foldConstants } from '../../src/graph/fold.ts';
 import { f32, type Graph, i64, ints, sizeOf, type Tensor } from '../../src/graph/ir.ts';
 import { inferShapes } from '../../src/graph/shapes.ts';
 import type { Network } from '../../src/tasks/task.ts';
 import { networkOf } from '../../src/zoo/network-file.ts';
 import { networkFromOnnx } from '../../src/zoo/onnx-backbone.ts';
+import { distance } from '../compute/_numbers.ts';
 import { hasShared, shared } from '../shared.ts';
 
 const preprocess = { scale: 1 / 128, offset: [128, 128, 128] as [number, number, number], order: 'rgb' as const };
@@ -184,6 +185,21 @@ describe('small backbones', () => {
   test('gamma and beta learn, statistics do not; the norm of a frozen convolution is frozen with it', () => {
     expect(make().trainable).toEqual(['k0', 'gamma', 'beta', 'k1', 'predictions/kernel', 'predictions/bias']);
     expect(make({ freezeConvs: 1 })).toMatchObject({ trainable: ['k1', 'predictions/kernel', 'predictions/bias'], frozenNorms: ['bn'] });
+  });
+
+  test('a Dropout of the file stays for training and is gone from what is exported', async () => {
+    const plain = classifier();
+    const nodes = plain.nodes.flatMap(node => [
+      { ...node, inputs: node.inputs.map(name => (name === 'relu0' ? 'dropped' : name)) },
+      ...(node.outputs[0] === 'relu0' ? [{ name: 'drop', type: 'Dropout', domain: '', inputs: ['relu0', 'ratio'], outputs: ['dropped'], attributes: {} }] : []),
+    ]);
+    const { graph, trainable } = make({}, { ...plain, nodes, initializers: new Map([...plain.initializers, ['ratio', f32([], [0.25])]]) });
+    expect(graph.nodes.map(node => node.type)).toContain('Dropout');
+    expect(trainable).toEqual(make().trainable);
+    const exported = atLowestCost(graph);
+    expect(exported.nodes.map(node => node.type)).not.toContain('Dropout');
+    const feed = image([2, 3, 32, 32]);
+    for (const each of [graph, exported]) expect(distance((await values(each, feed)).get('predictions'), (await values(make().graph, feed)).get('predictions'))).toBeLessThan(1e-6);
   });
 
   test('a stride that the network does not reach is an error that lists its maps', () => {

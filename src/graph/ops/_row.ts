@@ -20,7 +20,7 @@ export interface Row<A> {
   macs?(bound: Bound<A>, outputs: readonly TensorType[]): number;
   partial?(bound: Bound<A>): readonly Dim[] | undefined;
   readonly folds?: boolean;
-  readonly identity?: boolean;
+  readonly identity?: boolean | 'inference';
 }
 
 const widths: Readonly<Record<string, number>> = {

@@ -5,7 +5,7 @@ import { dimsAt, row, sameAxes, scaled, typeAt, valueAt } from './_row.ts';
 const attributes = z.object({ ratio: z.number().default(0.5), seed: z.number().optional() });
 const dropout = row<z.infer<typeof attributes>>({
   type: 'Dropout',
-  identity: true,
+  identity: 'inference',
   attributes,
   shape: bound => [typeAt(bound, 0), ...bound.node.outputs.slice(1).map(() => ({ dataType: 'bool' as const, dims: dimsAt(bound, 0) }))],
   reference: (bound, inputs) => {
