@@ -2,7 +2,7 @@ import { EdgeError } from '../core/errors.ts';
 import { type DeepstreamVersion, deepstreamSince } from './deepstream-version.ts';
 import { formatIni, type Ini, type IniGroup } from './ini.ts';
 
-/** What deepstream-app is to do. `benchmark`: nothing is shown, nothing waits, the file loops. */
+/** What deepstream-app is to do. `benchmark`: nothing waits, the file loops, and nothing is shown unless the sink is a display. */
 export interface DeepstreamAppSettings {
   readonly deepstream: DeepstreamVersion;
   /** file://, rtsp:// … one per stream. */
@@ -24,7 +24,8 @@ const sinkTypes = { fake: 1, display: 2, file: 3, rtsp: 4 } as const;
 export function deepstreamApp(settings: DeepstreamAppSettings): Ini {
   const { sources, deepstream, primary, secondary, tracker = false, benchmark = false } = settings;
   if (sources.length === 0) throw new EdgeError('usage', 'deepstream-app needs at least one source.', { hint: 'Name a file:// or rtsp:// URI.' });
-  const sink = benchmark ? 'fake' : settings.sink;
+  const sink = benchmark && settings.sink !== 'display' ? 'fake' : settings.sink;
+  const shown = sink !== 'fake' || !benchmark;
   const columns = Math.ceil(Math.sqrt(sources.length));
   const live = sources.some(uri => uri.startsWith('rtsp://'));
   const { width, height } = settings.frame;
@@ -32,11 +33,11 @@ export function deepstreamApp(settings: DeepstreamAppSettings): Ini {
     comment: `deepstream-app, DeepStream ${deepstream}, ${sources.length} stream${sources.length === 1 ? '' : 's'}${benchmark ? ', benchmark' : ''}. Run with: deepstream-app -c <this file>\nWritten by edgeforge; paths are relative to this file.`,
     groups: [
       group('application', { 'enable-perf-measurement': 1, 'perf-measurement-interval-sec': benchmark ? 1 : 5, 'gie-kitti-output-dir': settings.kittiDir }),
-      group('tiled-display', { enable: benchmark ? 0 : 1, rows: Math.ceil(sources.length / columns), columns, width: 1280, height: 720, 'gpu-id': 0, 'nvbuf-memory-type': 0 }),
+      group('tiled-display', { enable: shown ? 1 : 0, rows: Math.ceil(sources.length / columns), columns, width: 1280, height: 720, 'gpu-id': 0, 'nvbuf-memory-type': 0 }),
       ...sources.map(sourceGroup),
       sinkGroup(sink, settings, benchmark),
       group('osd', {
-        enable: benchmark ? 0 : 1,
+        enable: shown ? 1 : 0,
         'gpu-id': 0,
         'border-width': 2,
         'text-size': 14,
@@ -86,7 +87,7 @@ function sinkGroup(sink: keyof typeof sinkTypes, { outputFile }: DeepstreamAppSe
   return group('sink0', {
     enable: 1,
     type: sinkTypes[sink],
-    sync: sink === 'display' ? 1 : 0,
+    sync: sink === 'display' && !benchmark ? 1 : 0,
     qos: benchmark ? 0 : undefined,
     'source-id': 0,
     'gpu-id': 0,
@@ -126,14 +127,3 @@ const group = (name: string, values: Readonly<Record<string, string | number | u
   name,
   entries: Object.entries(values).flatMap(([key, value]) => (value === undefined ? [] : [{ key, value: String(value) }])),
 });
-
-/** FPS per stream from deepstream-app's output: the last `**PERF:` line's averages; undefined where none came. */
-export function parsePerf(text: string): { readonly current: readonly number[]; readonly average: readonly number[] } | undefined {
-  let last: string | undefined;
-  for (const line of text.split('\n')) {
-    const at = line.search(/\*\*PERF:|PERF\(\d{1,4}\):/);
-    if (at >= 0 && !line.includes('FPS')) last = line.slice(at, at + 65_536);
-  }
-  const pairs = [...(last ?? '').matchAll(/(\d{1,9}\.\d{1,6})\s*\((\d{1,9}\.\d{1,6})\)/g)];
-  return pairs.length === 0 ? undefined : { current: pairs.map(([, now]) => Number(now)), average: pairs.map(([, , mean]) => Number(mean)) };
-}

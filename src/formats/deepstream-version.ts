@@ -5,6 +5,13 @@ export type DeepstreamVersion = (typeof deepstreamVersions)[number];
 /** Whether `version` is `since` or later. */
 export const deepstreamSince = (version: DeepstreamVersion, since: DeepstreamVersion): boolean => deepstreamVersions.indexOf(version) >= deepstreamVersions.indexOf(since);
 
+/** The release that a device's own version (`6.0.1`, `7.1.0`) counts as: itself, or the newest we know that is not later. */
+export function deepstreamVersionOf(text: string): DeepstreamVersion {
+  const parts = (version: string) => version.split('.').map(Number);
+  const order = (a: readonly number[], b: readonly number[]) => (a[0] ?? 0) - (b[0] ?? 0) || (a[1] ?? 0) - (b[1] ?? 0) || (a[2] ?? 0) - (b[2] ?? 0);
+  return deepstreamVersions.findLast(version => order(parts(version), parts(text)) <= 0) ?? '5.0';
+}
+
 type Span = readonly [since: DeepstreamVersion, until?: DeepstreamVersion];
 const always = (...keys: string[]) => keys.map(key => [key, ['5.0']] as const);
 const since = (version: DeepstreamVersion, ...keys: string[]) => keys.map(key => [key, [version]] as const);

@@ -4,8 +4,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Passport } from '../../src/deploy/device.ts';
 import { addDevice } from '../../src/deploy/registry.ts';
 import { parseReport } from '../../src/formats/report.ts';
+import type { AppMeasurement, StreamSearch } from '../../src/pipeline/deepstream-run.ts';
 import { replay } from '../deploy/replay/board.ts';
 import { replayed } from '../deploy/replay/boards.ts';
+import { cli } from '../ui/_cli.ts';
 import { TinyProject } from './_tiny-project.ts';
 
 // The whole line against replayed boards, JetPack 4.6 to 7.0 and a T4: facts, refusals, push, build, benchmark, accuracy and report. Nothing there is measured, and the reports say so.
@@ -65,6 +67,18 @@ test.each(Object.entries(boards))('%s', { timeout: limitMs }, async (name, [, te
   expect(passport).toMatchObject({ emulated: true, tensorrt, precision: 'int8', layers: { int8: expect.any(Number) } });
   expect(passport.words.find(word => word.startsWith('--calib='))).toMatch(/^--calib=store\/[0-9a-f]{64}$/);
   expect(report.notes?.join('\n')).toMatch(/\d+ of \d+ layers run in INT8 \(\d+ %\)/);
+});
+
+test('deepstream-app with the deployed engine: rates per stream, and how many streams reach one', { timeout: limitMs }, async () => {
+  const json = async <T>(...words: string[]) => JSON.parse((await cli('deepstream', 'run', 'orin-nx', '--project', project.folder, '--seconds', '3', '--json', ...words)).out) as T;
+  const run = await json<AppMeasurement>('--streams', '2');
+  expect(run).toMatchObject({ grade: 'emulated', deepstream: '6.2', precision: 'int8', batch: 1, sink: 'fake', notes: [] });
+  // 2.3 ms an image, as this board replays INT8.
+  for (const { mean } of run.streams) expect(mean).toBeCloseTo(219, -1);
+  const found = await json<StreamSearch>('--search-streams', '100', '--most', '16');
+  expect([found.best, found.trials.map(({ streams }) => streams)]).toEqual([4, [1, 2, 4, 8, 6, 5]]);
+  const { code, err } = await cli('deepstream', 'run', 'orin-nx', '--project', project.folder, '--sink', 'display');
+  expect([code, err]).toEqual([1, expect.stringContaining('no display')]);
 });
 
 test('again, nothing is built or measured anew', async () => {

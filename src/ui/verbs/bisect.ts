@@ -98,7 +98,8 @@ function countsOf({ answers, match }: Stage): string[] {
   return [`${answers} answers`, `${parts.join(', ')}; mean IoU ${match.meanIou.toFixed(2)}, scores ${match.scoreShift >= 0 ? '+' : ''}${match.scoreShift.toFixed(3)}`];
 }
 
-function countOf(text: string): number {
+/** A whole number from 1 on. */
+export function countOf(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('A whole number from 1 on.');
   return value;
@@ -108,7 +109,8 @@ function shareOf(text: string): number {
   if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError('A number from 0 to 1.');
   return value;
 }
-function precisionOf(text: string): Precision {
+/** A precision by name. */
+export function precisionOf(text: string): Precision {
   if (text === 'fp32' || text === 'fp16' || text === 'int8') return text;
   throw new InvalidArgumentError('fp32, fp16 or int8.');
 }
@@ -118,7 +120,8 @@ export function versionOf(text: string): DeepstreamVersion {
   if (found === undefined) throw new InvalidArgumentError(`Known versions: ${deepstreamVersions.join(', ')}.`);
   return found;
 }
-function sizeOf(text: string): Size {
+/** Width and height, as 1920x1080. */
+export function sizeOf(text: string): Size {
   const [, width, height] = /^(\d{1,5})x(\d{1,5})$/.exec(text) ?? [];
   if (!width || !height) throw new InvalidArgumentError('Width and height, such as 1920x1080.');
   return { width: Number(width), height: Number(height) };

@@ -12,6 +12,7 @@ import { networkInfoOf } from '../../graph/network-info.ts';
 import { iniAt } from '../../pipeline/bisect/deployed.ts';
 import type { Cli } from '../cli.ts';
 import { versionOf } from './bisect.ts';
+import { addAppVerb } from './deepstream-run.ts';
 
 interface LintOptions {
   readonly deepstream: DeepstreamVersion;
@@ -25,11 +26,11 @@ interface Linted {
   readonly findings: readonly LintFinding[];
 }
 
-/** deepstream lint: a config against what it names. */
+/** deepstream lint, run: a config against what it names; the app on a device. */
 export function addDeepstreamVerbs(program: Command, cli: Cli): void {
-  program
-    .command('deepstream')
-    .description('DeepStream configs')
+  const deepstream = program.command('deepstream').description('DeepStream: its configs, and its app on a device');
+  addAppVerb(deepstream, cli);
+  deepstream
     .command('lint <config...>')
     .description(
       'check nvinfer and deepstream-app configs against labels, network, cache and engine; each mismatch with what you would see of it; exit code 1 where one is an error',

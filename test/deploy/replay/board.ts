@@ -12,6 +12,11 @@ import { type BoardSettings, type Fault, standInMark } from './settings.ts';
 const here = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 
+/** Tools that are too large to stand beside the small ones. */
+const ownFiles = new Map([
+  ['trtexec', 'trtexec.ts'],
+  ['deepstream-app', 'deepstream.ts'],
+]);
 /** The machine's own Python, past any shims; empty where there is none. */
 const realPython = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).stdout?.trim() ?? '';
 /** Without it the boards have no Python module either, and their images go through one process each. */
@@ -65,7 +70,9 @@ export async function replay(replayed: ReplayedBoard, { python = true, ...more }
   for (const tool of replayed.tools)
     program(
       join(bin, tool),
-      tool === 'trtexec' ? `${node} ${quoted(here('trtexec.ts'))} ${quoted(settingsFile)} "$@"` : `${node} ${quoted(here('tools.ts'))} ${quoted(settingsFile)} ${tool} "$@"`,
+      ownFiles.has(tool)
+        ? `${node} ${quoted(here(ownFiles.get(tool) ?? ''))} ${quoted(settingsFile)} "$@"`
+        : `${node} ${quoted(here('tools.ts'))} ${quoted(settingsFile)} ${tool} "$@"`,
     );
   // Only a board with JetPack's Python module has one; the machine's own Python runs it.
   const env = { PYTHONPATH: here('python'), PYTHONDONTWRITEBYTECODE: '1', STAND_IN_BOARD: settingsFile, STAND_IN_NODE: process.execPath, STAND_IN_HOST: here('engine-host.ts') };

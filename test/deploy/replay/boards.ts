@@ -164,9 +164,10 @@ const t4 = (tensorrt: string, name: string): ReplayedBoard => ({
     '/etc/os-release': release('Ubuntu 22.04.5 LTS'),
     '/proc/meminfo': memory(16000),
     '/usr/local/cuda/version.json': '{"cuda": {"name": "CUDA SDK", "version": "12.2.2"}}',
+    '/opt/nvidia/deepstream/deepstream/version': 'Version: 6.3\n',
     '/glibc': 'glibc 2.35\n',
   },
-  samples: {},
+  samples: { 'deepstream.txt': '6.3' },
   tools: ['trtexec', 'nvidia-smi', 'deepstream-app'],
 });
 

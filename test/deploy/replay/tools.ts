@@ -181,27 +181,11 @@ async function nvidiaSmi(): Promise<number> {
   }
 }
 
-async function deepstream(): Promise<number> {
-  if (words.includes('--version')) {
-    out(`deepstream-app version ${sample('deepstream.txt').trim()}\n${standInMark}\n`);
-    return 0;
-  }
-  out('**PERF:  FPS 0 (Avg)\t\n**PERF:  0.00 (0.00)\t\n');
-  const fps = 1000 / board.gpuMs.fp16;
-  for (let i = 0; i < 4; i++) {
-    await pause(1000 * board.pace);
-    out(`**PERF:  ${(fps * (1 + 0.01 * (i % 2))).toFixed(2)} (${fps.toFixed(2)})\t\n`);
-  }
-  out('Quitting\nApp run successful\n');
-  return 0;
-}
-
 const tools: Readonly<Record<string, () => number | Promise<number>>> = {
   tegrastats: () => tegrastats(fault),
   nvpmodel,
   jetson_clocks: jetsonClocks,
   sudo,
   'nvidia-smi': nvidiaSmi,
-  'deepstream-app': deepstream,
 };
 process.exitCode = (await tools[tool]?.()) ?? 127;
