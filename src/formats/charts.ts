@@ -36,7 +36,7 @@ export interface ChartSize {
 export function barChart(bars: readonly Bar[], { digits = 1, max }: { readonly digits?: number; readonly max?: number } = {}): string {
   const size = { width: 620, height: 24 + 34 * bars.length };
   return draw(size, {
-    grid: { left: 150, right: 130, top: 4, bottom: 4 },
+    grid: { left: labelRoom(bars.map(({ label }) => label)), right: 130, top: 4, bottom: 4 },
     xAxis: { type: 'value', show: false, min: 0, ...(max === undefined ? {} : { max }) },
     yAxis: categoryAxis(
       bars.map(({ label }) => label),
@@ -71,7 +71,7 @@ export function groupedChart(
   return draw(
     { width: 620, height: 56 + labels.length * (12 * groups.length + 14) },
     {
-      grid: { left: 150, right: 60, top: 34, bottom: 22 },
+      grid: { left: labelRoom(labels), right: 60, top: 34, bottom: 22 },
       legend: legend(),
       xAxis: valueAxis(unit),
       yAxis: categoryAxis(labels, true),
@@ -135,8 +135,10 @@ const categoryAxis = (labels: readonly string[], inverse: boolean) => ({
   data: [...labels],
   axisLine: { lineStyle: { color: ink.line } },
   axisTick: { show: false },
-  axisLabel: { color: ink.text, fontSize: 12, width: 136, overflow: 'truncate' },
+  axisLabel: { color: ink.text, fontSize: 12, width: labelRoom(labels) - 14, overflow: 'truncate' },
 });
+/** Pixels left of the bars: the longest label, by a wide font, since no font is known here. */
+const labelRoom = (labels: readonly string[]): number => Math.min(260, Math.max(150, 20 + 7.2 * Math.max(0, ...labels.map(({ length }) => length))));
 
 /** Renders without a browser and lets the chart go: an undisposed one keeps the process alive. */
 function draw(size: ChartSize, option: Record<string, unknown>): string {

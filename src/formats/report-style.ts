@@ -1,7 +1,7 @@
 /** The report's look: one column of cards, colours as variables for light and dark. */
 export const reportStyle = `
 :root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--fg:#1b2430;--muted:#5a6675;--line:#dfe4ea;--s1:#1f6feb;--s2:#8a94a3;--s3:#0f9d76;--s4:#b7641b;--good:#0b7a55;--bad:#b3261e;--bad-soft:#e8b4b0}
-@media (prefers-color-scheme:dark){:root{--bg:#0f141a;--card:#171e26;--fg:#e6ebf1;--muted:#9aa7b5;--line:#2b3541;--s1:#5a9bff;--s2:#8592a3;--s3:#3ecf9f;--s4:#f0a35b;--good:#4ed3a0;--bad:#ff8a80;--bad-soft:#6b3a38}}
+@media screen and (prefers-color-scheme:dark){:root{--bg:#0f141a;--card:#171e26;--fg:#e6ebf1;--muted:#9aa7b5;--line:#2b3541;--s1:#5a9bff;--s2:#8592a3;--s3:#3ecf9f;--s4:#f0a35b;--good:#4ed3a0;--bad:#ff8a80;--bad-soft:#6b3a38}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 main{max-width:1340px;margin:0 auto;padding:28px 20px 60px}
@@ -38,6 +38,7 @@ figure{margin:0}
 .charts figure{break-inside:avoid;margin-bottom:14px}
 table.narrow{width:auto;min-width:min(100%,480px)}
 table.narrow .n{padding-left:32px}
+@media (max-width:520px){table.narrow .n{padding-left:9px}}
 .charts svg{display:block;width:100%;height:auto;max-width:680px;margin-top:8px}
 .charts .muted{font-size:13px}
 .images{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,380px),1fr));gap:14px}
@@ -53,5 +54,5 @@ code{font-size:12px;overflow-wrap:anywhere}
 ul{margin:0;padding-left:20px}
 details{margin-top:10px}
 summary{cursor:pointer;color:var(--muted)}
-@media print{body{background:#fff}section,figure{break-inside:avoid}}
+@media print{:root{color-scheme:light;--bg:#fff}section,figure{break-inside:avoid}}
 `;
