@@ -21,6 +21,7 @@ export type Kind =
   | 'training-log'
   | 'prune-report'
   | 'report'
+  | 'release'
   | 'pretrained';
 /** An input: one artifact, one that may be absent (`'ranges?'`), or any number of them in order (`'measurement[]'`). */
 export type Port = Kind | `${Kind}?` | `${Kind}[]`;

@@ -1,14 +1,14 @@
 import { EdgeError } from '../core/errors.ts';
 import type { Digest } from '../core/fingerprint.ts';
-import type { Passport, Payload, PushReport, RemotePath, Transport } from './device.ts';
+import type { Command, ExecOptions, Passport, Payload, PushReport, RemotePath, Transport } from './device.ts';
 import { script } from './quote.ts';
 import { fullError, spaceGone } from './transports/_posix.ts';
 
 /**
  * What we keep on a device, all under ~/.edgeforge:
- * store/DIGEST (pushed files) · payload/DIGEST/ (unpacked runtimes) · engines/ (built there, never copied) · jobs/ (logs and exit codes) · lock/ (who works there now) · clocks/ (what a measuring session must give back).
+ * store/DIGEST (pushed files) · payload/DIGEST/ (unpacked runtimes) · engines/ (built there, never copied) · releases/ID/ (what an application runs: links and configs; `current` and `previous` beside it) · jobs/ (logs and exit codes) · lock/ (who works there now) · clocks/ (what a measuring session must give back).
  */
-export const remoteFolders = ['store', 'payload', 'engines', 'jobs', 'lock'] as const;
+export const remoteFolders = ['store', 'payload', 'engines', 'releases', 'jobs', 'lock'] as const;
 const markOf = (digest: Digest): string => `payload/${digest}/.complete`;
 export const payloadFolder = (digest: Digest): RemotePath => `payload/${digest}`;
 type Options = { readonly signal?: AbortSignal; readonly onPush?: (name: string, sent: number, total: number) => void };
@@ -39,8 +39,9 @@ export async function ensurePayloads(
   return { paths, reports };
 }
 
-async function must(transport: Transport, command: readonly [string, ...string[]], signal?: AbortSignal): Promise<string> {
-  const done = await transport.exec(command, signal ? { signal } : {});
+/** Runs a command and returns what it printed. Throws `device-full` where it found no room, else `command-failed` with its own words. */
+export async function must(transport: Transport, command: Command, options: ExecOptions = {}): Promise<string> {
+  const done = await transport.exec(command, options);
   if (done.exitCode === 0) return done.stdout;
   const said = done.stderr.trim() || `exit code ${done.exitCode}`;
   if (spaceGone(said)) throw fullError(transport.name, said);
@@ -50,7 +51,7 @@ async function must(transport: Transport, command: readonly [string, ...string[]
 /** Unpacks beside and renames, so that a folder without its mark is rubbish; the archive itself is not kept. Archives are ours, packed here and verified by digest. */
 async function unpack(transport: Transport, { digest }: Payload, archive: RemotePath, signal: AbortSignal | undefined): Promise<void> {
   const text = 'set -e; d=payload/$1; rm -rf "$d" "$d.new"; mkdir -p "$d.new"; tar -xzof "$2" -C "$d.new"; touch "$d.new/.complete"; mv "$d.new" "$d"; rm -f "$2"';
-  await must(transport, script(text, digest, archive), signal);
+  await must(transport, script(text, digest, archive), signal ? { signal } : {});
 }
 
 /** Which engines still lie there with the digest of their passport: one round trip for all. */
@@ -63,7 +64,11 @@ export async function enginesPresent(transport: Transport, passports: readonly P
 
 /** Bytes that edgeforge occupies on a device, per folder. */
 export async function remoteUsage(transport: Transport): Promise<Readonly<Record<string, number>>> {
-  const done = await must(transport, script('for d in "$@"; do [ -d "$d" ] && echo "$d $(du -sk "$d" | cut -f1)"; done; true', ...remoteFolders));
+  // One du for all: a file that several of them link to counts once.
+  const done = await must(
+    transport,
+    script('for d in "$@"; do [ -d "$d" ] && set -- "$@" "$d"; shift; done; [ $# = 0 ] || du -sk "$@" | awk \'{print $2, $1}\'', ...remoteFolders),
+  );
   return Object.fromEntries(
     done
       .split('\n')

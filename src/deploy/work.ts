@@ -121,8 +121,13 @@ export async function buildEngine(device: Device, wish: EngineSpec, options: Wor
   });
 }
 
+/** What of a passport decides whether its engine can still be used. */
+interface BuiltFor extends Pick<Passport, 'runtime' | 'deviceId'> {
+  readonly sm?: string | undefined;
+  readonly l4t?: string | undefined;
+}
 /** Why an engine cannot be used on the device any more, in one sentence; undefined where it can. */
-export function staleBecause(passport: Passport, { facts, runtime }: Pick<Device, 'facts' | 'runtime'>): string | undefined {
+export function staleBecause(passport: BuiltFor, { facts, runtime }: Pick<Device, 'facts' | 'runtime'>): string | undefined {
   const now = runtime.version(facts);
   const l4t = facts.l4t && `${facts.l4t.release}.${facts.l4t.revision}`;
   if (passport.deviceId !== facts.deviceId) return `it was built on another device (${passport.deviceId.slice(0, 8)}); engines are never copied`;

@@ -5,7 +5,7 @@ import { asEdgeError, type EdgeError } from '../core/errors.ts';
 import { storeRoot } from '../core/store-root.ts';
 import type { Facts } from '../deploy/device.ts';
 import { type Device, openDevice } from '../deploy/open-device.ts';
-import { deviceNamed } from '../deploy/registry.ts';
+import { type DeviceDefinition, deviceNamed } from '../deploy/registry.ts';
 import { type Target, targetNamed } from '../deploy/targets.ts';
 import type { Project } from './project.ts';
 
@@ -17,6 +17,8 @@ export interface KnownDevice {
   readonly runtime: 'tensorrt' | 'onnxruntime';
   readonly runtimeVersion: string;
   readonly thisMachine: boolean;
+  /** As the project or the user's list has it. */
+  readonly definition: DeviceDefinition;
   /** Set where the device does not answer: facts are those of `facts.at`. */
   readonly away?: EdgeError;
 }
@@ -42,11 +44,15 @@ export class DevicePool implements AsyncDisposable {
   open(name: string, signal?: AbortSignal): Promise<Device> {
     const known = this.#opened.get(name);
     if (known) return known;
-    const definition = deviceNamed(name, this.#project.settings.devices);
+    const definition = this.#definition(name);
     const opening = openDevice({ name, definition, project: this.#project.folder, ...(signal ? { signal } : {}), ...(this.#print ? { print: this.#print } : {}) });
     opening.catch(() => {});
     this.#opened.set(name, opening);
     return opening;
+  }
+
+  #definition(name: string): DeviceDefinition {
+    return deviceNamed(name, this.#project.settings.devices);
   }
 
   /** What is known of the device for planning; asks it, or falls back on the facts of the last time. Throws where it was never reached. */
@@ -57,13 +63,13 @@ export class DevicePool implements AsyncDisposable {
       const known = { facts, target: target.name, runtime: runtime.name, runtimeVersion: runtime.version(facts), thisMachine };
       await mkdir(join(file, '..'), { recursive: true });
       await writeAtomic(file, JSON.stringify(known, null, 1));
-      return { ...known, name, target };
+      return { ...known, name, target, definition: this.#definition(name) };
     } catch (error) {
       const away = asEdgeError(error);
       const text = await readFile(file, 'utf8').catch(() => undefined);
       if (text === undefined || away.code === 'project-invalid' || away.code === 'internal') throw away;
-      const last = JSON.parse(text) as Omit<KnownDevice, 'name' | 'target'> & { target: string };
-      return { ...last, name, target: targetNamed(last.target), away };
+      const last = JSON.parse(text) as Omit<KnownDevice, 'name' | 'target' | 'definition'> & { target: string };
+      return { ...last, name, target: targetNamed(last.target), definition: this.#definition(name), away };
     }
   }
 

@@ -1,12 +1,16 @@
 import { basename } from 'node:path';
 import type { Precision } from '../core/evidence.ts';
 import type { Artifact, Recipe } from '../core/recipe.ts';
+import { defaultKeep } from '../deploy/rollback.ts';
+import type { DeepstreamVersion } from '../formats/deepstream-version.ts';
 import { batchesOf, protocolOf, wishesOf } from './benchmark-section.ts';
 import type { KnownDevice } from './device-pool.ts';
+import type { deviceSteps } from './device-steps.ts';
 import type { Project } from './project.ts';
 import type { Line, NetworkArtifacts } from './recipe.ts';
+import { deepstreamFor } from './release-content.ts';
 import { accuracyStep } from './steps/accuracy.ts';
-import type { DeviceIdentity, deviceSteps } from './steps/device.ts';
+import type { DeviceIdentity } from './steps/device.ts';
 import { gateStep, reportStep } from './steps/report.ts';
 import { thisCpu } from './this-machine.ts';
 import type { SpecPlan } from './training-plan.ts';
@@ -15,6 +19,8 @@ interface DeviceLine {
   readonly project: Project;
   readonly device: KnownDevice;
   readonly steps: ReturnType<typeof deviceSteps>;
+  /** The release becomes current even where the gate was missed. */
+  readonly despiteGate: boolean;
   /** Unpruned first, where there is pruning. */
   readonly networks: readonly NetworkArtifacts[];
   readonly tensors: Artifact<'tensors'>;
@@ -53,8 +59,54 @@ export function addDevice(recipe: Recipe, line: DeviceLine): Artifact<'report'> 
   });
   const scores = networks.flatMap(network => batches.map(batch => addAccuracy(recipe, line, engines, network, batch)));
   const report = addReport(recipe, line, { engines, entries, measurements, scores });
-  recipe.add(gateStep, { id: `gate ${device.name}`, config: {}, inputs: { report } });
+  const { verdict } = recipe.add(gateStep, { id: `gate ${device.name}`, config: {}, inputs: { report } });
+  const released = engines
+    .filter(({ line: { network } }) => network.name === 'results')
+    .map(({ line: each, passport }) => ({ passport, onnx: sourceOf(each.network, each.precision, device).onnx }));
+  const results = networks.at(-1) as NetworkArtifacts;
+  addRelease(recipe, {
+    steps,
+    device,
+    project: basename(project.folder),
+    name: project.settings.task,
+    deepstream: project.settings.export.deepstream,
+    engines: released,
+    network: results.fp32,
+    cache: results.quantized?.cache,
+    report,
+    verdict: line.despiteGate ? undefined : verdict,
+  });
   return report;
+}
+
+interface ReleaseLine {
+  readonly steps: ReturnType<typeof deviceSteps>;
+  readonly device: KnownDevice;
+  /** Whose it is, and what its files are called. */
+  readonly project: string;
+  readonly name: string;
+  readonly deepstream: DeepstreamVersion;
+  readonly engines: readonly { readonly passport: Artifact<'passport'>; readonly onnx: Artifact<'onnx'> }[];
+  readonly network: Artifact<'onnx'>;
+  readonly cache?: Artifact<'calibration-cache'> | undefined;
+  readonly report: Artifact<'report'>;
+  /** Without it the release becomes current whatever the gate says. */
+  readonly verdict?: Artifact<'measurement'> | undefined;
+}
+
+/** A folder on the device of what was built and measured, and the switch to it. */
+export function addRelease(recipe: Recipe, { steps, device, project, name, deepstream, engines, network, cache, report, verdict }: ReleaseLine): void {
+  const identity = identityOf(device);
+  const { release } = recipe.add(steps.release, {
+    id: `release ${device.name}`,
+    config: { identity, project, name, deepstream: deepstreamFor(device.facts.deepstream, deepstream) },
+    inputs: { passports: engines.map(({ passport }) => passport), models: engines.map(({ onnx }) => onnx), ...(cache ? { cache } : {}), network, report },
+  });
+  recipe.add(steps.switch, {
+    id: `switch ${device.name}`,
+    config: { identity, keep: device.definition.releases ?? defaultKeep },
+    inputs: { release, ...(verdict ? { verdict } : {}) },
+  });
 }
 
 /** A step's id on this device: `build nano pruned int8`; the network is named where there are two, the batch where there are several. */

@@ -3,18 +3,21 @@ import { basename } from 'node:path';
 import { z } from 'zod';
 import { toFloat16 } from '../compress/half.ts';
 import { EdgeError } from '../core/errors.ts';
-import { defineStep, Recipe } from '../core/recipe.ts';
+import type { Precision } from '../core/evidence.ts';
+import { type Artifact, defineStep, Recipe } from '../core/recipe.ts';
 import type { Store } from '../core/store.ts';
 import { decodeEtlt, looksLike } from '../formats/etlt.ts';
 import { readOnnx, writeOnnx } from '../formats/onnx.ts';
 import { atLowestCost } from '../graph/fold.ts';
 import type { Graph } from '../graph/ir.ts';
 import { defaultBenchmark, protocolOf } from './benchmark-section.ts';
-import type { DevicePool } from './device-pool.ts';
-import { deviceBlock, identityOf } from './device-recipe.ts';
+import type { DevicePool, KnownDevice } from './device-pool.ts';
+import { addRelease, deviceBlock, identityOf } from './device-recipe.ts';
+import { deviceSteps } from './device-steps.ts';
+import { knownDevices } from './known-device.ts';
 import type { Published } from './outputs.ts';
+import { defaultDeepstream } from './project.ts';
 import { sourceFile } from './sources.ts';
-import { deviceSteps } from './steps/device.ts';
 import { keyDigest, readKey } from './steps/package.ts';
 import { reportStep } from './steps/report.ts';
 import { thisCpu } from './this-machine.ts';
@@ -74,35 +77,55 @@ export async function modelRecipe({ file, keyFile, devices, pool, store }: Model
   const source = await sourceFile(file, await store.statCache(), '--model');
   const key = keyFile === undefined ? {} : { keyFile, keyDigest: await keyDigest(keyFile) };
   const model = recipe.add(importModel, { config: { path: source.path, content: source.digest, ...key }, inputs: {} });
-  const quantized = isQuantized(await readModel(file, keyFile));
+  const lines = isQuantized(await readModel(file, keyFile)) ? (['int8'] as const) : (['fp32', 'fp16'] as const);
   const steps = deviceSteps(pool);
   const published: Published[] = [];
-  for (const name of devices) {
-    const device = await pool.know(name);
-    const identity = identityOf(device);
-    const lines = quantized ? (['int8'] as const) : (['fp32', 'fp16'] as const);
-    const passports = lines.map(precision => {
-      const onnx = precision === 'fp16' && device.runtime === 'onnxruntime' ? model.fp16 : model.fp32;
-      return recipe.add(steps.build, {
-        id: `build ${name} ${precision}`,
-        config: { identity, precision, batch: 1, threads: defaultBenchmark.threads, engine: `${name}-${basename(file).replace(/\W+/g, '-')}-${precision}` },
-        inputs: { onnx },
-      }).engine;
-    });
-    const protocol = protocolOf(defaultBenchmark);
-    const { measurements } = recipe.add(steps.benchmark, { id: `benchmark ${name}`, config: { identity, protocol }, inputs: { passports } });
-    const { report } = recipe.add(reportStep, {
-      id: `report ${name}`,
-      config: {
-        project: basename(file),
-        device: deviceBlock(device),
-        gate: { dropPoints: 1 },
-        protocol: { name: defaultBenchmark.name, ...protocol, batch: 1 },
-        lines: lines.map(precision => ({ network: 'results' as const, batch: 1, precision })),
-      },
-      inputs: { measurements, passports, scores: [], model: model.fp32 },
-    });
-    published.push({ artifact: report, path: `report-${name}` });
-  }
+  for (const device of await knownDevices(recipe, pool, devices))
+    published.push({ artifact: addModelDevice(recipe, { file, device, steps, model, lines }), path: `report-${device.name}` });
   return { recipe, published };
 }
+
+interface ModelLine {
+  readonly file: string;
+  readonly device: KnownDevice;
+  readonly steps: ReturnType<typeof deviceSteps>;
+  readonly model: { readonly fp32: Artifact<'onnx'>; readonly fp16: Artifact<'onnx'> };
+  readonly lines: readonly Precision[];
+}
+
+/** Engines, measurement, report and release of a finished network on one device. */
+function addModelDevice(recipe: Recipe, { file, device, steps, model, lines }: ModelLine): Artifact<'report'> {
+  const { name } = device;
+  const identity = identityOf(device);
+  const engines = lines.map(precision => {
+    const onnx = precision === 'fp16' && device.runtime === 'onnxruntime' ? model.fp16 : model.fp32;
+    const { engine: passport } = recipe.add(steps.build, {
+      id: `build ${name} ${precision}`,
+      config: { identity, precision, batch: 1, threads: defaultBenchmark.threads, engine: `${name}-${wordOf(file)}-${precision}` },
+      inputs: { onnx },
+    });
+    return { passport, onnx };
+  });
+  const passports = engines.map(({ passport }) => passport);
+  const protocol = protocolOf(defaultBenchmark);
+  const { measurements } = recipe.add(steps.benchmark, { id: `benchmark ${name}`, config: { identity, protocol }, inputs: { passports } });
+  const { report } = recipe.add(reportStep, {
+    id: `report ${name}`,
+    config: {
+      project: basename(file),
+      device: deviceBlock(device),
+      gate: { dropPoints: 1 },
+      protocol: { name: defaultBenchmark.name, ...protocol, batch: 1 },
+      lines: lines.map(precision => ({ network: 'results' as const, batch: 1, precision })),
+    },
+    inputs: { measurements, passports, scores: [], model: model.fp32 },
+  });
+  addRelease(recipe, { steps, device, project: basename(file), name: wordOf(file), deepstream: defaultDeepstream, engines, network: model.fp32, report });
+  return report;
+}
+
+/** A file's name as one word that any other name may contain. */
+const wordOf = (file: string): string =>
+  basename(file)
+    .replace(/\W+/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '') || 'model';

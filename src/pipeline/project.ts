@@ -76,6 +76,9 @@ const retrainSchema = z.strictObject({
   distill: z.strictObject({ weight: z.number().gt(0).max(1).default(0.5), temperature: z.number().positive().optional() }).optional(),
 });
 
+/** The DeepStream that configs are written for where neither project nor device names one. */
+export const defaultDeepstream = '6.3';
+
 export const projectSchema = z.strictObject({
   task: z.enum(['detectnet_v2', 'classification']),
   /** What trains: see what is here, and what auto takes, with `edgeforge doctor`. */
@@ -91,7 +94,7 @@ export const projectSchema = z.strictObject({
       /** A calibration recipe; `entropy` etc. name the ones that come with edgeforge. */
       calibration: z.string().default('entropy'),
       keyFile: z.string().optional(),
-      deepstream: z.enum(deepstreamVersions).default('6.3'),
+      deepstream: z.enum(deepstreamVersions).default(defaultDeepstream),
     })
     .prefault({}),
   benchmark: benchmarkSchema.prefault({}),

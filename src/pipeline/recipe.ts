@@ -1,19 +1,21 @@
 import { extname } from 'node:path';
 import { pruneSettings } from '../compress/prune.ts';
 import { type ComputeName, chooseCompute } from '../compute/choose.ts';
-import { asEdgeError, EdgeError } from '../core/errors.ts';
+import { EdgeError } from '../core/errors.ts';
 import { type Artifact, Recipe } from '../core/recipe.ts';
 import type { StatCache } from '../core/stat-cache.ts';
 import type { Store } from '../core/store.ts';
-import type { DevicePool, KnownDevice } from './device-pool.ts';
+import { defaultThreshold } from './deepstream-files.ts';
+import type { DevicePool } from './device-pool.ts';
 import { addDevice } from './device-recipe.ts';
+import { deviceSteps } from './device-steps.ts';
+import { knownDevices } from './known-device.ts';
 import type { Published } from './outputs.ts';
 import type { Project } from './project.ts';
 import { distillOf, freezeOf, keyConfig, readCalibration, readPlan } from './project-files.ts';
 import { inProject, sourceFile, sourceFolder } from './sources.ts';
 import { dataPath, splitSettings } from './split-settings.ts';
 import { convertStep, datasetStep, scenesStep } from './steps/data.ts';
-import { deviceSteps, reachStep } from './steps/device.ts';
 import { exportStep, quantizeStep } from './steps/export.ts';
 import { baselinesStep, calibrateStep, evaluateStep, initializeStep, tensorsStep, trainStep } from './steps/learn.ts';
 import { packageStep } from './steps/package.ts';
@@ -34,6 +36,8 @@ interface RecipeOptions {
   readonly pool: DevicePool;
   readonly store: Store;
   readonly devices?: readonly string[];
+  /** Releases become current even where the gate was missed. */
+  readonly despiteGate?: boolean;
 }
 
 /** Where artifacts of one network stand: what is exported, timed and reported. */
@@ -51,7 +55,7 @@ export interface NetworkArtifacts {
 }
 
 /** The whole line of a project as typed steps: data → network → training → pruning → retraining → export → calibration → devices → report. */
-export async function projectRecipe({ project, pool, store, devices }: RecipeOptions): Promise<ProjectRecipe> {
+export async function projectRecipe({ project, pool, store, devices, despiteGate = false }: RecipeOptions): Promise<ProjectRecipe> {
   const { settings } = project;
   const cache = await store.statCache();
   const recipe = new Recipe();
@@ -85,7 +89,7 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
 
   const { bundle } = recipe.add(packageStep, {
     id: 'package',
-    config: { name: project.settings.task, deepstream: settings.export.deepstream, threshold: 0.2, ...(await keyConfig(project)) },
+    config: { name: project.settings.task, deepstream: settings.export.deepstream, threshold: defaultThreshold, ...(await keyConfig(project)) },
     inputs: { fp32: results.fp32, ...(results.quantized ? { qdq: results.quantized.tensorrt, int8: results.quantized.float, cache: results.quantized.cache } : {}) },
   });
   const published: Published[] = [
@@ -99,15 +103,11 @@ export async function projectRecipe({ project, pool, store, devices }: RecipeOpt
     inputs: { network: trained.network, ...data.judging },
   });
 
-  const steps = deviceSteps(pool);
-  const shared = { project, steps, networks: [...(baseline ? [baseline] : []), results], tensors, plan: first.training, history: { ...line, trained, evaluated, baselines } };
-  const away: { name: string; message: string; since: string }[] = [];
-  for (const name of devices ?? Object.keys(settings.devices)) {
-    const device = await knownOrNot(recipe, pool, name);
-    if (!device) continue;
-    published.push({ artifact: addDevice(recipe, { ...shared, device }), path: `report-${name}` });
-    if (device.away) away.push({ name, message: device.away.message, since: device.facts.at });
-  }
+  const history = { ...line, trained, evaluated, baselines };
+  const shared = { project, steps: deviceSteps(pool), despiteGate, networks: baseline ? [baseline, results] : [results], tensors, plan: first.training, history };
+  const known = await knownDevices(recipe, pool, devices ?? Object.keys(settings.devices));
+  for (const device of known) published.push({ artifact: addDevice(recipe, { ...shared, device }), path: `report-${device.name}` });
+  const away = known.flatMap(({ name, away, facts }) => (away ? [{ name, message: away.message, since: facts.at }] : []));
   await cache.save();
   return { recipe, published, away, notes: first.notes, select: words => selected(recipe, words) };
 }
@@ -121,18 +121,6 @@ const keptNetworks = (
   { artifact: last, path: `networks/${step}-last.onnx` },
   { artifact: curves, path: `tensorboard/${step}` },
 ];
-
-/** What is known of a device; one that was never reached is no reason not to train: a step of its own says why it is missing. */
-async function knownOrNot(recipe: Recipe, pool: DevicePool, name: string): Promise<KnownDevice | undefined> {
-  try {
-    return await pool.know(name);
-  } catch (error) {
-    const code = asEdgeError(error).code;
-    if (!['device-unreachable', 'connection-lost', 'login-refused', 'host-key-unknown', 'host-key-changed', 'timeout'].includes(code)) throw error;
-    recipe.add(reachStep(pool), { id: `reach ${name}`, config: { name }, inputs: {} });
-    return undefined;
-  }
-}
 
 /** Pruning and retraining, where the project has them, and the network that comes out at the end of the line. */
 export interface Line {

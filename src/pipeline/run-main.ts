@@ -23,6 +23,8 @@ export const runRequestSchema = z.strictObject({
   measureAgain: z.boolean().default(false),
   /** Builds of each TensorRT engine, instead of the project's own number. */
   builds: z.int().min(1).max(mostBuilds).optional(),
+  /** Make releases current even where the gate was missed. */
+  despiteGate: z.boolean().default(false),
   /** A finished network to deploy instead of the project's own. */
   model: z.strictObject({ file: z.string(), keyFile: z.string().optional() }).optional(),
 });
@@ -36,9 +38,9 @@ const withBuilds = (project: Project, builds: number | undefined): Project =>
   builds === undefined ? project : { ...project, settings: { ...project.settings, benchmark: { ...project.settings.benchmark, builds } } };
 
 async function requested(request: z.output<typeof runRequestSchema>, project: DevicesOf, pool: DevicePool, store: Store) {
-  const { model, devices, steps, builds } = request;
+  const { model, devices, steps, builds, despiteGate } = request;
   if (model) return { ...(await modelRecipe({ file: model.file, ...(model.keyFile ? { keyFile: model.keyFile } : {}), devices: devices ?? [], pool, store })), only: undefined };
-  const { recipe, published, select } = await projectRecipe({ project: withBuilds(project as Project, builds), pool, store, ...(devices ? { devices } : {}) });
+  const { recipe, published, select } = await projectRecipe({ project: withBuilds(project as Project, builds), pool, store, despiteGate, ...(devices ? { devices } : {}) });
   return { recipe, published, only: steps.length > 0 ? select(steps) : undefined };
 }
 

@@ -16,7 +16,8 @@ type AddVerbs = (program: Command, cli: Cli) => void;
 /** Which file has which verbs: only the one that is asked for is loaded, so that a command starts fast; help loads all. */
 const groups: readonly { readonly verbs: readonly string[]; readonly load: () => Promise<AddVerbs> }[] = [
   { verbs: ['init', 'demo'], load: async () => (await import('./verbs/init.ts')).addInitVerbs },
-  { verbs: ['run', 'benchmark', 'deploy', 'plan', 'watch', 'runs'], load: async () => (await import('./verbs/build.ts')).addBuildVerbs },
+  { verbs: ['run', 'benchmark', 'plan', 'watch', 'runs'], load: async () => (await import('./verbs/build.ts')).addBuildVerbs },
+  { verbs: ['deploy', 'rollback', 'releases'], load: async () => (await import('./verbs/deploy.ts')).addDeployVerbs },
   { verbs: ['report', 'choose', 'export', 'gc'], load: async () => (await import('./verbs/report.ts')).addReportVerbs },
   { verbs: ['data', 'training', 'pruning', 'artifacts'], load: async () => (await import('./verbs/look.ts')).addLookVerbs },
   { verbs: ['set'], load: async () => (await import('./verbs/set.ts')).addSetVerb },

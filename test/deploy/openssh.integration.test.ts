@@ -5,20 +5,12 @@ import { gatherFacts } from '../../src/deploy/facts.ts';
 import { script } from '../../src/deploy/quote.ts';
 import { addDevice, connectionOf } from '../../src/deploy/registry.ts';
 import { sshTransport } from '../../src/deploy/transports/ssh.ts';
-import { hasOpenssh, openssh } from './openssh.ts';
-
-/** A device over real OpenSSH, added and pinned as a user would. */
-async function reach(server: Awaited<ReturnType<typeof openssh>>) {
-  const config = join(server.folder, 'config');
-  const none = join(server.folder, 'none');
-  await addDevice('real', `${server.user}@127.0.0.1:${server.port}`, { config, identityFile: server.key, sshConfig: none });
-  return sshTransport(await connectionOf('real', { ssh: `${server.user}@127.0.0.1:${server.port}`, identityFile: server.key }, { config, sshConfig: none }));
-}
+import { connectedTo, hasOpenssh, openssh } from './openssh.ts';
 
 describe.skipIf(!hasOpenssh)('real OpenSSH', () => {
   it('adds, logs in, runs, signals, and keeps below its ten sessions', async () => {
     await using server = await openssh();
-    await using transport = await reach(server);
+    await using transport = await connectedTo(server);
     expect(await gatherFacts(transport)).toMatchObject({ home: server.home });
     const many = await Promise.all(Array.from({ length: 20 }, (_, index) => transport.exec(script('sleep 0.05; echo "$1"', `it's ${index}`))));
     expect(many.map(each => each.stdout)).toEqual(Array.from({ length: 20 }, (_, index) => `it's ${index}\n`));

@@ -4,6 +4,8 @@ import net from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { addDevice, connectionOf } from '../../src/deploy/registry.ts';
+import { sshTransport } from '../../src/deploy/transports/ssh.ts';
 
 const sshd = '/usr/sbin/sshd';
 /** True where OpenSSH's server and client are installed; says loudly when not. */
@@ -70,4 +72,14 @@ export async function openssh({ settings = [] }: OpensshOptions = {}) {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** A device over real OpenSSH, added and pinned as a user would; `port` is where we connect (a proxy). */
+export async function connectedTo(server: Awaited<ReturnType<typeof openssh>>, port = server.port) {
+  const config = join(server.folder, 'config');
+  const none = join(server.folder, 'none');
+  await addDevice('real', `${server.user}@127.0.0.1:${server.port}`, { config, identityFile: server.key, sshConfig: none });
+  const options = await connectionOf('real', { ssh: `${server.user}@127.0.0.1:${server.port}`, identityFile: server.key }, { config, sshConfig: none });
+  const pinned = options.pinOf('127.0.0.1', server.port);
+  return sshTransport({ ...options, address: { ...options.address, port }, pinOf: () => pinned });
 }

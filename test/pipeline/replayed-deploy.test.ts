@@ -1,8 +1,11 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Passport } from '../../src/deploy/device.ts';
 import { addDevice } from '../../src/deploy/registry.ts';
+import { releaseManifestSchema } from '../../src/deploy/release-manifest.ts';
+import { iniValue, parseIni } from '../../src/formats/ini.ts';
 import { parseReport } from '../../src/formats/report.ts';
 import type { AppMeasurement, StreamSearch } from '../../src/pipeline/deepstream-run.ts';
 import { replay } from '../deploy/replay/board.ts';
@@ -20,6 +23,7 @@ const boards = {
 } as const;
 const limitMs = 280_000;
 let project: TinyProject;
+const homes = new Map<string, string>();
 const stack = new AsyncDisposableStack();
 
 beforeAll(async () => {
@@ -30,6 +34,7 @@ beforeAll(async () => {
   for (const [name, key] of [...Object.entries(boards).map(([device, [key]]) => [device, key] as const), ['nano', 'nano'] as const]) {
     // The T4 has no Python module: its images go through one process each.
     const board = stack.use(await replay(replayed[key], { python: key !== 't4' }));
+    homes.set(name, board.home);
     await addDevice(name, board.definition.ssh, { config, identityFile: board.definition.identityFile });
     lines.push(`  ${name}: { ssh: "${board.definition.ssh}", identityFile: "${board.definition.identityFile}" }`);
   }
@@ -67,6 +72,15 @@ test.each(Object.entries(boards))('%s', { timeout: limitMs }, async (name, [, te
   expect(passport).toMatchObject({ emulated: true, tensorrt, precision: 'int8', layers: { int8: expect.any(Number) } });
   expect(passport.words.find(word => word.startsWith('--calib='))).toMatch(/^--calib=store\/[0-9a-f]{64}$/);
   expect(report.notes?.join('\n')).toMatch(/\d+ of \d+ layers run in INT8 \(\d+ %\)/);
+  const current = join(homes.get(name) as string, '.edgeforge', 'current');
+  const manifest = releaseManifestSchema.parse(JSON.parse(readFileSync(join(current, 'manifest.json'), 'utf8')));
+  expect(manifest).toMatchObject({ gate: 'unjudged', device: name, engines: [{ passport: { tensorrt } }, { passport: { tensorrt, emulated: true } }] });
+  execFileSync('sha256sum', ['-c', '--quiet', 'SHA256SUMS'], { cwd: current });
+  // What deepstream-app starts with names files that lie beside it, the very engine that was measured among them.
+  const app = parseIni(readFileSync(join(current, manifest.app as string), 'utf8'));
+  const nvinfer = parseIni(readFileSync(join(current, iniValue(app, 'primary-gie', 'config-file') as string), 'utf8'));
+  for (const key of ['model-engine-file', 'labelfile-path']) expect(existsSync(join(current, iniValue(nvinfer, 'property', key) as string))).toBe(true);
+  expect(manifest.engines.find(({ passport }) => passport.precision === manifest.precision)?.file).toBe(iniValue(nvinfer, 'property', 'model-engine-file'));
 });
 
 test('deepstream-app with the deployed engine: rates per stream, and how many streams reach one', { timeout: limitMs }, async () => {

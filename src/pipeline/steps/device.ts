@@ -36,15 +36,12 @@ const protocolSchema = z.strictObject({
   threads: z.number(),
   steadyMs: z.number().optional(),
 });
-const identityOf = ({ name: _, machine: __, ...identity }: DeviceIdentity) => identity;
+export const deviceIdentity = ({ name: _, machine: __, ...identity }: DeviceIdentity) => identity;
 /** One thing at a time on a device; and nothing is measured while this machine trains, where the device is this machine. */
-const resourcesOf = ({ device, machine }: DeviceIdentity): string[] => [`device:${device}`, ...(machine === undefined ? [] : [machine])];
+export const resourcesOf = ({ device, machine }: DeviceIdentity): string[] => [`device:${device}`, ...(machine === undefined ? [] : [machine])];
 
 /** How an INT8 engine's passport says where its ranges come from. */
 export const rangesNote = 'INT8 ranges: ';
-
-/** The steps that work on devices, over one pool of connections. */
-export const deviceSteps = (pool: DevicePool) => ({ build: buildStep(pool), benchmark: benchmarkStep(pool), infer: inferStep(pool) });
 
 /** ONNX (and a cache) → an engine that stays on its device; the output is its passport, and recall asks the device whether it is still there. */
 export const buildStep = (pool: DevicePool) =>
@@ -64,7 +61,7 @@ export const buildStep = (pool: DevicePool) =>
     inputs: { onnx: 'onnx', cache: 'calibration-cache?' },
     // Named for what it stands for: "device says the engine is gone".
     outputs: { engine: 'passport' },
-    identity: ({ identity, ...rest }) => ({ ...rest, identity: identityOf(identity) }),
+    identity: ({ identity, ...rest }) => ({ ...rest, identity: deviceIdentity(identity) }),
     exclusive: ({ identity }) => resourcesOf(identity),
     async recall({ config, outputs, signal }) {
       const passport = await readPassport(outputs.engine);
@@ -108,10 +105,11 @@ export const buildStep = (pool: DevicePool) =>
     },
   });
 
-const isQuantized = (graph: Graph): boolean => graph.nodes.some(node => node.type === 'QuantizeLinear');
+/** Whether the graph carries its INT8 ranges as Q/DQ pairs. */
+export const isQuantized = (graph: Graph): boolean => graph.nodes.some(node => node.type === 'QuantizeLinear');
 
 /** The cache, seen to be this network's, under the header of the device's own TensorRT and of the calibrator that trtexec has, without which TensorRT rejects it. */
-async function cacheForDevice(cache: string, copy: string, tensorrt: string | undefined, graph: Graph): Promise<string> {
+export async function cacheForDevice(cache: string, copy: string, tensorrt: string | undefined, graph: Graph): Promise<string> {
   const parsed = parseCalibrationCache(await readFile(cache, 'utf8'));
   const known = new Set(parsed.entries.map(entry => entry.name));
   const tensors = [...graph.inputs.map(({ name }) => name), ...graph.nodes.flatMap(({ outputs }) => outputs)];
@@ -152,7 +150,7 @@ export const benchmarkStep = (pool: DevicePool) =>
     }),
     inputs: { passports: 'passport[]' },
     outputs: { measurements: 'measurement' },
-    identity: ({ identity, ...rest }) => ({ ...rest, identity: identityOf(identity) }),
+    identity: ({ identity, ...rest }) => ({ ...rest, identity: deviceIdentity(identity) }),
     exclusive: ({ identity }) => resourcesOf(identity),
     recall: async () => (pool.measureAgain ? 'gone' : 'valid'),
     async run({ config, inputs, outputs, signal, progress, log }) {
@@ -176,7 +174,7 @@ export const inferStep = (pool: DevicePool) =>
     config: z.strictObject({ identity: identitySchema }),
     inputs: { passport: 'passport', tensors: 'tensors' },
     outputs: { tensors: 'tensors' },
-    identity: ({ identity }) => identityOf(identity),
+    identity: ({ identity }) => deviceIdentity(identity),
     exclusive: ({ identity }) => resourcesOf(identity),
     async run({ config, inputs, outputs, signal, progress, log, note }) {
       const device = heard(await pool.open(config.identity.name, signal), log);
@@ -192,7 +190,7 @@ export const inferStep = (pool: DevicePool) =>
   });
 
 /** The device, each command that a step sends there noted in the step's log. */
-const heard = (device: Device, log: (level: 'command', message: string) => void): Device => ({
+export const heard = (device: Device, log: (level: 'command', message: string) => void): Device => ({
   ...device,
   transport: tellingTransport(device.transport, line => log('command', line)),
 });
@@ -212,4 +210,5 @@ function told(
   };
 }
 
-const readPassport = async (path: string): Promise<Passport> => JSON.parse(await readFile(path, 'utf8')) as Passport;
+/** A passport as a build step wrote it. */
+export const readPassport = async (path: string): Promise<Passport> => JSON.parse(await readFile(path, 'utf8')) as Passport;

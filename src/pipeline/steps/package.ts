@@ -4,12 +4,11 @@ import { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
 import { digestOf } from '../../core/fingerprint.ts';
 import { defineStep } from '../../core/recipe.ts';
-import { deepstreamAppText } from '../../formats/deepstream-app.ts';
 import { deepstreamVersions } from '../../formats/deepstream-version.ts';
 import { encodeEtlt } from '../../formats/etlt.ts';
-import { deepstreamLabels, type NvinferSettings, nvinferText } from '../../formats/nvinfer.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
+import { deepstreamFiles } from '../deepstream-files.ts';
 import { thisCpu } from '../this-machine.ts';
 
 /** The model as its users want it: ONNX (FP32, the float one that goes with the cache, and Q/DQ), cache, labels, DeepStream configs, and .etlt where a key is named. */
@@ -33,30 +32,15 @@ export const packageStep = defineStep({
     if (inputs.qdq) await copyFile(inputs.qdq, file('.qdq.onnx'));
     if (inputs.int8) await copyFile(inputs.int8, file('.int8.onnx'));
     if (inputs.cache) await copyFile(inputs.cache, file('.cal'));
-    await writeFile(join(outputs.bundle, 'labels.txt'), deepstreamLabels(info));
     if (config.keyFile !== undefined) await writeFile(file('.etlt'), encodeEtlt({ payload: bytes, key: await readKey(config.keyFile) }));
-    for (const precision of inputs.cache ? (['fp16', 'int8'] as const) : (['fp16'] as const)) {
-      const settings: NvinferSettings = {
-        info,
-        input: [channels as number, height as number, width as number],
-        files: { labels: 'labels.txt', ...(precision === 'int8' ? { onnx: `${name}.int8.onnx`, calibration: `${name}.cal` } : { onnx: `${name}.onnx` }) },
-        precision,
-        batch: 1,
-        deepstream,
-        threshold: config.threshold,
-      };
-      await writeFile(join(outputs.bundle, `nvinfer_${precision}.txt`), nvinferText(settings));
-      // A classifier alone takes whole frames, so it can stand as the primary of a test app.
-      const app = {
-        deepstream,
-        sources: ['file:///opt/nvidia/deepstream/deepstream/samples/streams/sample_720p.mp4'],
-        primary: { config: `nvinfer_${precision}.txt` },
-        frame: { width: 1280, height: 720 },
-        sink: 'fake' as const,
-        benchmark: true,
-      };
-      await writeFile(join(outputs.bundle, `deepstream_app_${precision}.txt`), deepstreamAppText(app));
-    }
+    const configs = (inputs.cache ? (['fp16', 'int8'] as const) : (['fp16'] as const)).map(precision => ({
+      precision,
+      batch: 1,
+      suffix: precision,
+      ...(precision === 'int8' ? { onnx: `${name}.int8.onnx`, calibration: `${name}.cal` } : { onnx: `${name}.onnx` }),
+    }));
+    const texts = deepstreamFiles({ info, input: [channels as number, height as number, width as number], deepstream, threshold: config.threshold }, configs);
+    for (const { file: config, text } of texts) await writeFile(join(outputs.bundle, config), text);
     if (info.preprocess.resize === 'letterbox') note('DeepStream keeps the aspect ratio with maintain-aspect-ratio=1, as this network was trained.');
   },
 });

@@ -1,11 +1,10 @@
-import { basename, resolve } from 'node:path';
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { EdgeError } from '../../core/errors.ts';
 import { runEventJsonSchema } from '../../core/run-events-schema.ts';
 import { findRun, listRuns } from '../../core/run-folder.ts';
 import { storeRoot } from '../../core/store-root.ts';
-import { mostBuilds } from '../../pipeline/benchmark-section.ts';
-import { nearestProject, openProject } from '../../pipeline/project.ts';
+import { openProject } from '../../pipeline/project.ts';
 import type { RunRequest } from '../../pipeline/run-main.ts';
 import type { Cli } from '../cli.ts';
 import { table } from '../output.ts';
@@ -20,7 +19,7 @@ interface BuildOptions {
 // The rooms that a plan needs are loaded only for one: a run does its work in a process of its own.
 const planning = () => import('./plan.ts');
 
-/** run, deploy, benchmark, plan, watch, runs: the verbs over a project's recipe. */
+/** run, benchmark, plan, watch, runs: the verbs over a project's recipe. */
 export function addBuildVerbs(program: Command, cli: Cli): void {
   const verb = (name: string, description: string) =>
     program
@@ -44,14 +43,6 @@ export function addBuildVerbs(program: Command, cli: Cli): void {
         go(options, { steps: options.again ? ['benchmark', 'report'] : ['benchmark'], measureAgain: options.again === true, ...(devices.length > 0 ? { devices } : {}) }),
       ),
     );
-
-  verb('deploy [device...]', 'one command: everything stale, push, build, configs, benchmark and report for these devices (default: all)')
-    .option('--model <file>', 'a finished .onnx or .etlt instead of the project’s own network')
-    .option('--key-file <file>', 'the key of an .etlt')
-    .option('--builds <k>', 'build every TensorRT engine k times, report how far the builds lie apart, keep the median one')
-    .option('--plan', 'only say what would run and why')
-    .option('--dry-run', 'print every command that would run on the device')
-    .action(cli.does(async (devices: string[], options: DeployOptions) => deploy(devices, options, cli)));
 
   verb('plan [step...]', 'say what would run and why, without running it').action(
     cli.does(async (steps: string[], options: BuildOptions) => (await planning()).plan(openProject({ folder: options.project }), steps, options.json === true, cli)),
@@ -92,40 +83,4 @@ async function runs(options: RunsOptions, { output }: Cli): Promise<number> {
   if (options.json) output.out(JSON.stringify(known));
   else output.out(known.length === 0 ? 'No runs yet. Start one with: edgeforge run' : table(known.map(run => [run.id, run.status, run.startedAt, run.command])));
   return 0;
-}
-
-interface DeployOptions extends BuildOptions {
-  readonly model?: string;
-  readonly keyFile?: string;
-  readonly builds?: string;
-  readonly plan?: boolean;
-  readonly dryRun?: boolean;
-}
-
-/** The number that --builds names. Throws `usage` where it is none. */
-function buildsOf({ builds }: DeployOptions): { readonly builds?: number } {
-  if (builds === undefined) return {};
-  const count = Number(builds);
-  if (!Number.isInteger(count) || count < 1 || count > mostBuilds)
-    throw new EdgeError('usage', `--builds takes a whole number from 1 to ${mostBuilds}, not ${JSON.stringify(builds)}.`, {
-      hint: 'For example: edgeforge deploy DEVICE --builds 3',
-    });
-  return { builds: count };
-}
-
-async function deploy(names: readonly string[], options: DeployOptions, cli: Cli): Promise<number> {
-  if (options.model === undefined) {
-    const project = openProject({ folder: options.project });
-    const devices = names.length > 0 ? [...names] : Object.keys(project.settings.devices);
-    if (devices.length === 0)
-      throw new EdgeError('usage', 'The project names no device.', { hint: 'Add one under devices: in edgeforge.yaml, e.g. bench: {target: linux-x64, serve: true}.' });
-    if (options.plan) return (await planning()).plan(project, devices, options.json === true, cli);
-    if (options.dryRun) return (await planning()).rehearseDeploy(project, devices, cli.output);
-    return runAndWatch({ project, request: { project: project.folder, devices, ...buildsOf(options) }, output: cli.output, json: options.json === true, detach: false });
-  }
-  const project = nearestProject(options.project);
-  const folder = project?.folder ?? process.cwd();
-  if (names.length === 0) throw new EdgeError('usage', 'deploy --model needs a device.', { hint: 'Name it: edgeforge deploy DEVICE --model FILE' });
-  const model = { file: resolve(options.model), ...(options.keyFile ? { keyFile: resolve(options.keyFile) } : {}) };
-  return runAndWatch({ project: { folder }, request: { project: folder, devices: [...names], model }, output: cli.output, json: options.json === true, detach: false });
 }

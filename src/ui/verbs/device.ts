@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
+import { EdgeError } from '../../core/errors.ts';
 import { type DoctorRow, doctorDevice, doctorHost, doctorModel } from '../../deploy/doctor.ts';
 import { openTransport } from '../../deploy/open-device.ts';
 import { addDevice, cleanDevice, type DeviceDefinition, deviceNamed, listDevices, removeDevice, showAddress } from '../../deploy/registry.ts';
+import { removeOldReleases } from '../../deploy/rollback.ts';
 import { ensureServed, stopServed } from '../../deploy/serve.ts';
 import { targets } from '../../deploy/targets.ts';
 import type { TelemetrySample } from '../../deploy/telemetry-sample.ts';
@@ -40,14 +42,9 @@ export function addDeviceVerbs(program: Command, cli: Cli): void {
       return 0;
     }),
   );
-  verb(device, 'clean <name>', 'remove everything edgeforge left on a device').action(
-    cli.does(async (name: string, options: Common) => {
-      const { definition, folder } = resolve(name, options);
-      await using transport = await openTransport({ name, definition, project: folder });
-      output.out(`Freed ${bytesText(await cleanDevice(transport))} on ${name}.`);
-      return 0;
-    }),
-  );
+  verb(device, 'clean <name>', 'remove everything edgeforge left on a device')
+    .option('--releases <keep>', 'only old releases: all but the newest KEEP, the current and the one before')
+    .action(cli.does(async (name: string, options: Common & { readonly releases?: string }) => clean(output, name, options)));
   verb(program, 'doctor [device]', 'what is here, what is possible, what is missing and how to mend it')
     .option('--model <file>', 'an .onnx: which precisions and processors of the device can run it, before anything is uploaded')
     .action(cli.does(async (name: string | undefined, options: Common & { readonly model?: string }) => doctor(output, name, options)));
@@ -101,6 +98,21 @@ function addEmbeddedVerbs(device: Command, { output, does }: Cli): void {
       return 0;
     }),
   );
+}
+
+async function clean(output: Output, name: string, options: Common & { readonly releases?: string }): Promise<number> {
+  const { definition, folder } = resolve(name, options);
+  const keep = options.releases === undefined ? undefined : Number(options.releases);
+  if (keep !== undefined && !(Number.isInteger(keep) && keep >= 0))
+    throw new EdgeError('usage', `--releases takes a whole number, not ${JSON.stringify(options.releases)}.`, { hint: `For example: edgeforge device clean ${name} --releases 3` });
+  await using transport = await openTransport({ name, definition, project: folder });
+  if (keep === undefined) {
+    output.out(`Freed ${bytesText(await cleanDevice(transport))} on ${name}.`);
+    return 0;
+  }
+  const removed = await removeOldReleases(transport, keep);
+  output.out(removed.length === 0 ? `No release on ${name} is older than what stays.` : `Removed from ${name}: ${removed.join(', ')}.`);
+  return 0;
 }
 
 async function askFingerprint(host: string, fingerprint: string): Promise<boolean> {

@@ -1,0 +1,95 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { EdgeError } from '../../core/errors.ts';
+import { deviceNamed } from '../../deploy/registry.ts';
+import { mostBuilds } from '../../pipeline/benchmark-section.ts';
+import { nearestProject, openProject } from '../../pipeline/project.ts';
+import type { Cli } from '../cli.ts';
+import { runAndWatch } from '../watch.ts';
+
+// The rooms that a plan needs are loaded only for one: a run does its work in a process of its own.
+const planning = () => import('./plan.ts');
+
+interface Common {
+  readonly project?: string;
+  readonly json?: boolean;
+}
+
+/** deploy, rollback, releases: what runs on a device. */
+export function addDeployVerbs(program: Command, cli: Cli): void {
+  const verb = (name: string, description: string) =>
+    program.command(name).description(description).option('--project <dir>', 'the project (default: the nearest edgeforge.yaml upwards)').option('--json', 'print JSON');
+
+  verb('deploy [device...]', 'one command: everything stale, push, build, benchmark, report and release for these devices (default: all)')
+    .option('--model <file>', 'a finished .onnx or .etlt instead of the project’s own network')
+    .option('--key-file <file>', 'the key of an .etlt')
+    .option('--builds <k>', 'build every TensorRT engine k times, report how far the builds lie apart, keep the median one')
+    .option('--despite-gate', 'make the release current even where the accuracy gate was missed')
+    .option('--plan', 'only say what would run and why')
+    .option('--dry-run', 'print every command that would run on the device')
+    .action(cli.does(async (devices: string[], options: DeployOptions) => deploy(devices, options, cli)));
+
+  verb('rollback <device> [release]', 'make an earlier release current again (default: the one before the current one)')
+    .option('--list', 'only list the releases')
+    .action(
+      cli.does(async (name: string, release: string | undefined, options: Common & { readonly list?: boolean }) =>
+        (await import('./rollback.ts'))[options.list ? 'list' : 'rollback'](
+          { ...reach(name, options), ...(release === undefined ? {} : { release }), json: options.json === true },
+          cli.output,
+        ),
+      ),
+    );
+
+  verb('releases <device>', 'the releases on a device, and which one is current').action(
+    cli.does(async (name: string, options: Common) => (await import('./rollback.ts')).list({ ...reach(name, options), json: options.json === true }, cli.output)),
+  );
+}
+
+/** A device by name, the project's or of the user's list. */
+function reach(name: string, options: Common) {
+  const project = nearestProject(options.project);
+  return { name, definition: deviceNamed(name, project?.settings.devices ?? {}), folder: project?.folder ?? process.cwd() };
+}
+
+interface DeployOptions extends Common {
+  readonly model?: string;
+  readonly keyFile?: string;
+  readonly builds?: string;
+  readonly plan?: boolean;
+  readonly dryRun?: boolean;
+  readonly despiteGate?: boolean;
+}
+
+/** The number that --builds names. Throws `usage` where it is none. */
+function buildsOf({ builds }: DeployOptions): { readonly builds?: number } {
+  if (builds === undefined) return {};
+  const count = Number(builds);
+  if (!Number.isInteger(count) || count < 1 || count > mostBuilds)
+    throw new EdgeError('usage', `--builds takes a whole number from 1 to ${mostBuilds}, not ${JSON.stringify(builds)}.`, {
+      hint: 'For example: edgeforge deploy DEVICE --builds 3',
+    });
+  return { builds: count };
+}
+
+async function deploy(names: readonly string[], options: DeployOptions, cli: Cli): Promise<number> {
+  if (options.model === undefined) {
+    const project = openProject({ folder: options.project });
+    const devices = names.length > 0 ? [...names] : Object.keys(project.settings.devices);
+    if (devices.length === 0)
+      throw new EdgeError('usage', 'The project names no device.', { hint: 'Add one under devices: in edgeforge.yaml, e.g. bench: {target: linux-x64, serve: true}.' });
+    if (options.plan) return (await planning()).plan(project, devices, options.json === true, cli);
+    if (options.dryRun) return (await planning()).rehearseDeploy(project, devices, cli.output);
+    return runAndWatch({
+      project,
+      request: { project: project.folder, devices, ...buildsOf(options), despiteGate: options.despiteGate === true },
+      output: cli.output,
+      json: options.json === true,
+      detach: false,
+    });
+  }
+  const project = nearestProject(options.project);
+  const folder = project?.folder ?? process.cwd();
+  if (names.length === 0) throw new EdgeError('usage', 'deploy --model needs a device.', { hint: 'Name it: edgeforge deploy DEVICE --model FILE' });
+  const model = { file: resolve(options.model), ...(options.keyFile ? { keyFile: resolve(options.keyFile) } : {}) };
+  return runAndWatch({ project: { folder }, request: { project: folder, devices: [...names], model }, output: cli.output, json: options.json === true, detach: false });
+}
