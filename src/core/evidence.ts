@@ -56,6 +56,9 @@ export interface BoardState {
   readonly gpuMHz?: number;
   readonly cpuMHz?: number;
   readonly emcMHz?: number;
+  /** A card's own bounds: the most its GPU may clock, and its power limit. */
+  readonly gpuMaxMHz?: number;
+  readonly powerLimitW?: number;
   /** The fan as jetson_clocks tells it. */
   readonly fan?: string;
   /** Whether what was set was given back; absent where nothing was set. */

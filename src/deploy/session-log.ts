@@ -44,6 +44,8 @@ export interface SessionLog {
   readonly powerMode?: string;
   /** Clocks after they were set; undefined where they were not, or nobody may ask. */
   readonly clocks?: JetsonClocks;
+  /** What a card says of its own bounds. */
+  readonly card?: { readonly gpuMaxMHz?: number; readonly powerLimitW?: number };
   /** They were set here, and given back or not. */
   readonly restored?: boolean;
   readonly warm?: { readonly seconds: number; readonly state: 'steady' | 'rising' | 'unknown'; readonly heatC?: number };
@@ -106,6 +108,12 @@ export function parseSample(line: string): SessionSample | undefined {
   }
 }
 
+/** `Enabled, 585, 1590, 70.00`: persistence, clock now and at most, power limit; what a card does not tell stands in brackets. */
+function cardOf(text: string): NonNullable<SessionLog['card']> {
+  const [, , max, limit] = text.split(',').map(part => (/^\s*[\d.]+\s*$/.test(part) ? Number(part) : undefined));
+  return { ...(max === undefined ? {} : { gpuMaxMHz: max }), ...(limit === undefined ? {} : { powerLimitW: limit }) };
+}
+
 const queriesOf = (text: string): SessionQuery[] =>
   text.split('\n').flatMap(line => {
     const [startMs, computeMs, latencyMs] = line.split(' ').map(Number);
@@ -137,7 +145,7 @@ export function parseSessionLog(log: string): SessionLog {
       [alarms, run] = [now, undefined];
     }
   }
-  const [idle, warm, restored] = [of('idle'), warmOf(of('warm')?.words ?? []), of('restored')];
+  const [idle, warm, restored, card] = [of('idle'), warmOf(of('warm')?.words ?? []), of('restored'), of('card')];
   const powerMode = powerModeOf(of('mode')?.text ?? '');
   const clocks = parseJetsonClocks(of('during')?.text ?? '');
   return {
@@ -147,6 +155,7 @@ export function parseSessionLog(log: string): SessionLog {
     ...(idle ? { idleS: [Number(idle.words[0]), Number(idle.words[1])] } : {}),
     ...(powerMode === undefined ? {} : { powerMode }),
     ...(clocks ? { clocks } : {}),
+    ...(card ? { card: cardOf(card.text) } : {}),
     ...(restored ? { restored: restored.words[0] === 'yes' } : {}),
     ...(warm ? { warm } : {}),
   };

@@ -105,7 +105,7 @@ export function voidReasons(runs: readonly SessionRun[], windows: readonly Windo
 }
 
 /** What the board was set to, for the evidence. */
-export function boardStateOf({ powerMode, clocks, restored }: SessionLog): BoardState {
+export function boardStateOf({ powerMode, clocks, card, restored }: SessionLog): BoardState {
   const held = clocks?.locked === true;
   const cpuMHz = clocks?.cpu.map(({ maxMHz }) => maxMHz) ?? [];
   return {
@@ -114,6 +114,7 @@ export function boardStateOf({ powerMode, clocks, restored }: SessionLog): Board
     ...(held && clocks.gpu ? { gpuMHz: clocks.gpu.maxMHz } : {}),
     ...(held && cpuMHz.length > 0 ? { cpuMHz: Math.max(...cpuMHz) } : {}),
     ...(held && clocks.emc ? { emcMHz: clocks.emc.maxMHz } : {}),
+    ...card,
     ...(clocks?.fan ? { fan: clocks.fan } : {}),
     ...(restored === undefined ? {} : { restored }),
   };

@@ -20,6 +20,8 @@ const evidenceSchema = z.strictObject({
       gpuMHz: z.number().optional(),
       cpuMHz: z.number().optional(),
       emcMHz: z.number().optional(),
+      gpuMaxMHz: z.number().optional(),
+      powerLimitW: z.number().optional(),
       fan: z.string().optional(),
       restored: z.boolean().optional(),
     })

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Measurement } from '../../src/core/evidence.ts';
+import type { Measurement, Protocol } from '../../src/core/evidence.ts';
 import { sudoersMend } from '../../src/deploy/sudo-rules.ts';
 import { benchEngines } from '../../src/deploy/work.ts';
 import { temporary } from './harness.ts';
@@ -24,12 +24,15 @@ async function open(name: keyof typeof replayed) {
   const passport = await buildSmall(device, folder.path, { precision: 'fp16', engine: `engines/${name}` });
   return {
     board,
-    async measure(fault: Fault = {}, { rights = true, during }: { rights?: boolean; during?: (message: string) => void } = {}): Promise<Measurement> {
+    async measure(
+      fault: Fault = {},
+      { rights = true, during, ...longer }: { rights?: boolean; during?: (message: string) => void } & Partial<Protocol> = {},
+    ): Promise<Measurement> {
       board.fail(fault);
       board.allow(rights ? sudoersMend({ user: 'nvidia' }) : undefined);
       // Rights are facts, asked when a device is opened.
       await using again = await board.open();
-      const [measured] = await benchEngines(again, [{ passport, protocol }], during ? { onProgress: ({ message }) => during(message) } : {});
+      const [measured] = await benchEngines(again, [{ passport, protocol: { ...protocol, ...longer } }], during ? { onProgress: ({ message }) => during(message) } : {});
       return measured!;
     },
     async [Symbol.asyncDispose]() {
@@ -105,6 +108,16 @@ describe('on a Jetson', () => {
     expect(voided).toMatch(/2 over-current events meanwhile; other programs used [89]\d % of the processors meanwhile \(at most 15 % may\); .*edgeforge benchmark --again/);
   });
 
+  it('a long warm-up goes on until the GPU grows no warmer, and is told; one that may not, says so', { timeout: limitMs }, async () => {
+    const said: string[] = [];
+    const { evidence } = await bench.measure({}, { warmUpMs: 1500, steadyMs: 60_000, durationMs: 1000, rounds: 1, during: message => said.push(message) });
+    expect(said[0]).toBe('warming up');
+    expect(evidence.protocol).toMatch(/^trtexec: \d+ s of warm-up, 1 round, each with 1000 ms of warm-up/);
+    expect(evidence.notes.join('\n')).not.toContain('grew warmer');
+    const rising = await bench.measure({ throttle: true }, { warmUpMs: 1500, steadyMs: 1, durationMs: 1000, rounds: 1 });
+    expect(rising.evidence.notes.join('\n')).toMatch(/the GPU still grew warmer after \d+ s of warm-up \([\d.]+ °C\)/);
+  });
+
   it('says so where jetson_clocks did not hold the clocks', { timeout: limitMs }, async () => {
     const { evidence } = await bench.measure({ clocksSlip: true });
     expect(evidence.board).toMatchObject({ clocks: 'as found', restored: true });
@@ -150,7 +163,7 @@ it('on a T4 nvidia-smi tells energy, throttling and neighbours', { timeout: limi
   const measured = await bench.measure();
   expect(measured.voided).toBeUndefined();
   expect(measured.energy).toMatchObject({ rail: 'power.draw of the card', meanW: expect.closeTo(41.25, 3) });
-  expect(measured.evidence.board).toEqual({ clocks: 'as found' });
+  expect(measured.evidence.board).toEqual({ clocks: 'as found', gpuMaxMHz: 1590, powerLimitW: 70 });
   expect(measured.evidence.notes.join('\n')).toMatch(/clocks are as found, nobody set them \(the GPU ran at 1590 to 1590 MHz\)/);
   expect((await bench.measure({ throttle: true, foreignGpu: true })).voided).toMatch(
     /the card was throttled \(software thermal slowdown\); other programs were on the GPU \(4321 \/usr\/bin\/python3\)/,

@@ -134,7 +134,7 @@ function evidenceOf(
   const mode = board.powerMode ?? facts.powerMode;
   return {
     grade: gradeOf(facts, passport, ...rounds.map(({ said }) => said)),
-    protocol: `trtexec: ${log.warm ? `${log.warm.seconds.toFixed(0)} s of warm-up, ` : ''}${rounds.length} alternating rounds, each with ${warmUpMs} ms of warm-up, at least ${wholeSeconds(durationMs)} s and ${minIterations} queries; batch ${protocol.batch}, latency with transfers`,
+    protocol: `trtexec: ${log.warm ? `${log.warm.seconds.toFixed(0)} s of warm-up, ` : ''}${rounds.length === 1 ? '1 round' : `${rounds.length} alternating rounds`}, each with ${warmUpMs} ms of warm-up, at least ${wholeSeconds(durationMs)} s and ${minIterations} queries; batch ${protocol.batch}, latency with transfers`,
     device: `${facts.model}${mode ? `, mode ${mode}` : ''}${board.gpuMHz === undefined ? '' : `, GPU held at ${board.gpuMHz} MHz`}`,
     runtime: passport.runtime,
     at: facts.at,

@@ -53,9 +53,14 @@ async function tegrastats({ throttle }: Fault): Promise<number> {
   if (words.includes('--stop')) return 0;
   const everyMs = Number(option('--interval') ?? 1000);
   const logfile = option('--logfile');
+  const unknown = words.find(word => word.startsWith('--') && !['--interval', '--logfile', '--start', '--stop', '--readall', '--verbose'].includes(word));
+  if (unknown !== undefined) {
+    out(`Unknown option: ${unknown}\nUsage: tegrastats [--interval <millisec>] [--logfile <filename>] [--readall] [--verbose] [--start | --stop]\n`);
+    return 1;
+  }
   process.on('SIGTERM', () => process.exit(143));
   for (let i = 0; ; i++) {
-    const hot = throttle ? Math.min(95, 50 + 5 * i) : 45 + (i % 3) * 0.5;
+    const hot = throttle ? Math.min(95, 50 + 0.5 * i) : 45 + (i % 3) * 0.5;
     const text = `${line.replace(/((?:gpu|GPU)@)[\d.]+C/, `$1${hot}C`).replace(/ GR3D_FREQ \S+/, load)}\n`;
     if (logfile) writeFileSync(logfile, text, { flag: 'a' });
     else out(text);
@@ -165,11 +170,16 @@ async function nvidiaSmi(): Promise<number> {
     'clocks_throttle_reasons.active': fault.throttle ? '0x0000000000000020' : '0x0000000000000000',
     persistence_mode: 'Enabled',
   });
+  const unknown = query.split(',').find(name => !Object.hasOwn(values(), name));
+  if (unknown !== undefined) {
+    out(`Field "${unknown}" is not a valid field to query.\n`);
+    return 2;
+  }
   const lineOf = (): string => {
     const now = values();
     return `${query
       .split(',')
-      .map(name => now[name] ?? '[N/A]')
+      .map(name => now[name])
       .join(', ')}\n`;
   };
   const every = option('-lms') ?? option('--loop-ms');
