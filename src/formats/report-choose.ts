@@ -6,7 +6,7 @@ export interface Wishes {
   readonly fps?: number;
   /** Most points lost against FP32 of the same network. */
   readonly dropPoints?: number;
-  /** Most mean power in W while measuring. */
+  /** Most mean power in W while measuring, by the board's own sensor. */
   readonly watts?: number;
   /** Longest p99 latency in ms. */
   readonly p99Ms?: number;
@@ -26,19 +26,13 @@ export interface Choice {
   readonly rankedBy: 'price' | 'watts' | 'images/s';
 }
 
-const wattsOf = (row: ReportRow): number | undefined => {
-  const power = row.power;
-  const value = typeof power === 'object' && power !== null && 'meanWatts' in power ? power.meanWatts : undefined;
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
-};
-
 /** The rows of the reports that meet the wishes, the cheapest device first. A row that failed its gate, or was not measured, never meets them. */
 export function choose(reports: readonly Report[], wishes: Wishes, prices: Readonly<Record<string, number>> = {}): Choice {
   const candidates: Candidate[] = reports.flatMap(report =>
     (['baseline', 'results'] as const).flatMap(network =>
       report[network].map(row => {
         const price = prices[report.device.name];
-        const watts = wattsOf(row);
+        const watts = row.energy?.meanW;
         return { device: report.device.name, row, network, ...(price === undefined ? {} : { price }), ...(watts === undefined ? {} : { watts }) };
       }),
     ),

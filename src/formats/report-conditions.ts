@@ -1,4 +1,4 @@
-import { type Report, type ReportLine, reportLines } from './report.ts';
+import { type Report, type ReportLine, type ReportRow, reportLines } from './report.ts';
 import { networkWords, shortNumber } from './report-words.ts';
 
 const nameOf = (line: ReportLine, report: Report): string => `${networkWords(line, report)} ${line.row.precision.toUpperCase()} ${line.row.scenario} batch ${line.row.batch}`;
@@ -40,6 +40,10 @@ export function powerTable(report: Report): TextTable | undefined {
     }),
   };
 }
+
+/** '42.5 mJ per image, 23.5 images/s per W (VDD_IN, board sensor, not wall)'. */
+export const energyWords = ({ perImageMj, fpsPerW, rail, sensor }: NonNullable<ReportRow['energy']>): string =>
+  `${shortNumber(perImageMj)} mJ per image, ${shortNumber(fpsPerW)} images/s per W (${rail}, ${sensor})`;
 
 /** The same as sentences, for narrow screens. */
 export function powerSentences(report: Report): readonly string[] {

@@ -89,13 +89,14 @@ function changeOf(network: RowChange['network'], before: ReportRow, after: Repor
   return { ...change, verdict: latencyChange > 0 ? 'slower' : 'faster', because: 'the intervals of the medians are disjoint and the change is beyond the budget' };
 }
 
-/** Members of device, protocol and model (strings and numbers) that are not equal: 'powerMode: MAXN before, 15W after'. */
+/** Members of device, protocol, what the board was set to, and model (strings and numbers) that are not equal: 'powerMode: MAXN before, 15W after'. */
 function differingConditions(before: Report, after: Report): string[] {
   const facts = (report: Report): Map<string, string> =>
     new Map(
       [
         ...Object.entries(report.device),
         ...Object.entries(report.protocol).map(([key, value]) => [`protocol ${key}`, value] as const),
+        ...Object.entries([...report.results, ...report.baseline][0]?.evidence.board ?? {}).map(([key, value]) => [`board ${key}`, value] as const),
         ...Object.entries(report.model).map(([key, value]) => [`model ${key}`, value] as const),
       ]
         .filter(([key, value]) => (typeof value === 'string' || typeof value === 'number') && key !== 'home')

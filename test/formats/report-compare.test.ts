@@ -45,10 +45,18 @@ test('rows of one side and differing conditions are told', () => {
   const diff = diffReports(fixture(), after, budget);
   expect(diff.onlyBefore).toHaveLength(fixture().baseline.length);
   expect(diff.conditions).toEqual(['powerMode: not said before, 15W after']);
+  const held = fixture();
+  held.results[0]!.evidence.board = { clocks: 'locked', gpuMHz: 918 };
+  expect(diffReports(fixture(), held, { latency: 0.03, points: 1 }).conditions).toEqual([
+    'board clocks: not said before, locked after',
+    'board gpuMHz: not said before, 918 after',
+  ]);
 });
 
 test('choose: gate, grade, speed, power; the cheapest first, with every reason', () => {
-  const power = (meanWatts: number) => (row: ReportRow) => ({ ...row, power: { meanWatts, rail: 'VDD_IN' } });
+  const power =
+    (meanW: number) =>
+    (row: ReportRow): ReportRow => ({ ...row, energy: { perImageMj: 1, fpsPerW: 1000, meanW, rail: 'VDD_IN', samples: 9, sensor: 'board sensor, not wall' } });
   const small = changed(power(6), { name: 'small' });
   const big = changed(power(20), { name: 'big' });
   const int8 = small.results.find(row => row.precision === 'int8')!;

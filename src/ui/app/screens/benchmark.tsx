@@ -1,5 +1,6 @@
 import { Box, Text } from 'ink';
 import { type ReportLine, reportLines } from '../../../formats/report.ts';
+import { energyWords } from '../../../formats/report-conditions.ts';
 import { diffReports } from '../../../formats/report-diff.ts';
 import { dropWords, gateWords, networkWords, percent, protocolWords, shortNumber } from '../../../formats/report-words.ts';
 import type { ReportView } from '../../../pipeline/views/reports.ts';
@@ -100,6 +101,7 @@ function Latencies({ line: { row }, columns, rows, state }: { readonly line: Rep
   const { histogram, p50, p90, p99, n, sd, mean } = row.latencyMs;
   const why = [
     row.gateNote,
+    row.energy && energyWords(row.energy),
     row.computes === undefined ? undefined : `* computes in ${row.computes}`,
     row.agreement ? `${percent(row.agreement.share)} of decisions as FP32` : undefined,
   ]
