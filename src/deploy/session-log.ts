@@ -46,7 +46,7 @@ export interface SessionLog {
   readonly clocks?: JetsonClocks;
   /** What a card says of its own bounds. */
   readonly card?: { readonly gpuMaxMHz?: number; readonly powerLimitW?: number };
-  /** They were set here, and given back or not. */
+  /** They were set here, and given back or not, as jetson_clocks itself shows it afterwards. */
   readonly restored?: boolean;
   readonly warm?: { readonly seconds: number; readonly state: 'steady' | 'rising' | 'unknown'; readonly heatC?: number };
   /** Programs on the GPU beside ours, `PID, NAME`. */
@@ -114,6 +114,13 @@ function cardOf(text: string): NonNullable<SessionLog['card']> {
   return { ...(max === undefined ? {} : { gpuMaxMHz: max }), ...(limit === undefined ? {} : { powerLimitW: limit }) };
 }
 
+/** Whether two `jetson_clocks --show` leave the same bounds; where one says nothing, the exit code has to do. */
+function sameBounds(before: string, after: string): boolean {
+  const [was, is] = [parseJetsonClocks(before), parseJetsonClocks(after)];
+  const bounds = ({ cpu, gpu, emc }: JetsonClocks): string => JSON.stringify([...cpu, gpu].map(range => [range?.minMHz, range?.maxMHz]).concat([[Number(emc?.override ?? false)]]));
+  return !was || !is || bounds(was) === bounds(is);
+}
+
 const queriesOf = (text: string): SessionQuery[] =>
   text.split('\n').flatMap(line => {
     const [startMs, computeMs, latencyMs] = line.split(' ').map(Number);
@@ -156,7 +163,7 @@ export function parseSessionLog(log: string): SessionLog {
     ...(powerMode === undefined ? {} : { powerMode }),
     ...(clocks ? { clocks } : {}),
     ...(card ? { card: cardOf(card.text) } : {}),
-    ...(restored ? { restored: restored.words[0] === 'yes' } : {}),
+    ...(restored ? { restored: restored.words[0] === 'yes' && sameBounds(of('before')?.text ?? '', restored.text) } : {}),
     ...(warm ? { warm } : {}),
   };
 }

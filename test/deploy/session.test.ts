@@ -124,6 +124,13 @@ describe('on a Jetson', () => {
     expect(evidence.notes.join('\n')).toMatch(/jetson_clocks did not hold the clocks \(GPU 306 to 624\.75 MHz\): measured as found/);
   });
 
+  it('believes no exit code that clocks were given back: it looks', { timeout: limitMs }, async () => {
+    const { evidence } = await bench.measure({ restoreSlips: true }, { durationMs: 1000, rounds: 1 });
+    expect(evidence.board).toMatchObject({ clocks: 'locked', restored: false });
+    expect(evidence.notes.join('\n')).toContain('run sudo jetson_clocks --restore /root/edgeforge-clocks.conf on the board');
+    writeFileSync(`${bench.board.home}/stand-in/state.json`, JSON.stringify(unlocked));
+  });
+
   it('killed outright, its guard ends what it left and gives the clocks back', { timeout: limitMs }, async () => {
     let killed = 0;
     const running = bench.measure(

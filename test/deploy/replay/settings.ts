@@ -36,6 +36,8 @@ export interface Fault {
   readonly foreignGpu?: boolean;
   /** jetson_clocks runs and ends well, yet the clocks stay as they were. */
   readonly clocksSlip?: boolean;
+  /** It says that it restored them, and did not. */
+  readonly restoreSlips?: boolean;
 }
 
 /** The mark that every stand-in bears in its first bytes and in what it prints: what carries it is emulated. */

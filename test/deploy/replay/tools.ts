@@ -108,7 +108,7 @@ function jetsonClocks(): number {
       out(`Error: ${name} file not found !\n`);
       return 1;
     }
-    change(JSON.parse(readFileSync(kept, 'utf8')) as State);
+    if (!fault.restoreSlips) change(JSON.parse(readFileSync(kept, 'utf8')) as State);
   } else if (action === undefined || action === '--fan') {
     if (!fault.clocksSlip) change({ locked: true, ...(action === '--fan' ? { fan: 255 } : {}) });
   } else {
