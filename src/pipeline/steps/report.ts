@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { PruneReport } from '../../compress/prune.ts';
@@ -9,12 +9,12 @@ import type { Digest } from '../../core/fingerprint.ts';
 import { defineStep } from '../../core/recipe.ts';
 import type { Passport } from '../../deploy/device.ts';
 import { readOnnx } from '../../formats/onnx.ts';
-import { judgeRows, minDecisions, parseReport, type Report, reportJsonSchema, type UnjudgedRow } from '../../formats/report.ts';
-import { reportMarkdown } from '../../formats/report-markdown.ts';
+import { judgeRows, minDecisions, parseReport, type Report, type UnjudgedRow } from '../../formats/report.ts';
 import { costOf } from '../../graph/cost.ts';
 import { networkInfoOf } from '../../graph/network-info.ts';
 import type { Score } from '../../tasks/task.ts';
 import type { TrainingLog } from '../jobs/train.ts';
+import { writeReport } from '../report-folder.ts';
 import { reportImages } from '../report-images.ts';
 import { taskPlanSchema } from '../task-plan.ts';
 import { thisCpu } from '../this-machine.ts';
@@ -115,14 +115,7 @@ export const reportStep = defineStep({
       ],
     };
     for (const row of report.results) if (row.gate === 'unjudged' && row.gateNote) note(`${row.precision}: ${row.gateNote}`);
-    const checked = parseReport(JSON.parse(JSON.stringify(report)));
-    await mkdir(outputs.report, { recursive: true });
-    await writeFile(join(outputs.report, 'report.json'), JSON.stringify(checked, null, 1));
-    await writeFile(join(outputs.report, 'report.schema.json'), JSON.stringify(reportJsonSchema, null, 1));
-    await writeFile(join(outputs.report, 'report.md'), reportMarkdown(checked));
-    // Loaded here: charts are slow to load, and most runs find their reports made.
-    const { reportHtml } = await import('../../formats/report-html.ts');
-    await writeFile(join(outputs.report, 'report.html'), await reportHtml(checked));
+    await writeReport(outputs.report, parseReport(JSON.parse(JSON.stringify(report))));
   },
 });
 

@@ -4,8 +4,11 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { EdgeError } from '../../core/errors.ts';
 import { parseReport, type Report } from '../../formats/report.ts';
 import { type Candidate, choose, type Wishes } from '../../formats/report-choose.ts';
+import { bottleneckSentences } from '../../formats/report-conditions.ts';
 import { diffLines, diffReports } from '../../formats/report-diff.ts';
+import { parseAppRun, withAppRuns } from '../../formats/report-ladder.ts';
 import { percent, shortNumber } from '../../formats/report-words.ts';
+import { writeReport } from '../../pipeline/report-folder.ts';
 import type { Cli } from '../cli.ts';
 import { table } from '../output.ts';
 
@@ -23,7 +26,7 @@ interface ChooseOptions {
   readonly json?: boolean;
 }
 
-/** report diff and choose: reports against each other. Returns the report verb. */
+/** report diff, ladder and choose: reports against each other and against runs of the application. Returns the report verb. */
 export function addCompareVerbs(report: Command, program: Command, cli: Cli): Command {
   report
     .command('diff <before> <after>')
@@ -40,6 +43,7 @@ export function addCompareVerbs(report: Command, program: Command, cli: Cli): Co
         return diff.regressed ? 4 : 0;
       }),
     );
+  addLadderVerb(report, cli);
   program
     .command('choose <reports...>')
     .description('the cheapest device whose measured report meets all wishes; exit code 4 where none does')
@@ -73,6 +77,24 @@ export function addCompareVerbs(report: Command, program: Command, cli: Cli): Co
   return report;
 }
 
+/** report ladder: where the time goes between the engine and the application. */
+function addLadderVerb(report: Command, cli: Cli): void {
+  report
+    .command('ladder <report> [run...]')
+    .description('what limits, from the engine alone to the application: joins runs of `deepstream run --json` (fake sink, display) to a report')
+    .option('--out <dir>', 'write the report with them there, as JSON, Markdown and HTML')
+    .action(
+      cli.does(async (path: string, files: string[], { out }: { readonly out?: string }) => {
+        const runs = await Promise.all(files.map(async file => parseAppRun(await textOf(file, 'Make it with: edgeforge deepstream run <device> --json > run.json'), file)));
+        const joined = withAppRuns(await reportAt(path), runs);
+        if (out !== undefined) await writeReport(out, joined);
+        const sentences = bottleneckSentences(joined);
+        cli.output.out(sentences.length === 0 ? 'This report has no times of engines alone: they come from TensorRT devices.' : sentences.join('\n'));
+        return 0;
+      }),
+    );
+}
+
 const wordsOf = ({ device, network, row, price, watts }: Candidate): string[] => [
   device,
   network === 'baseline' ? 'unpruned' : 'pruned',
@@ -87,11 +109,12 @@ const wordsOf = ({ device, network, row, price, watts }: Candidate): string[] =>
 
 async function reportAt(path: string): Promise<Report> {
   const file = (await stat(path).catch(() => undefined))?.isDirectory() ? join(path, 'report.json') : path;
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new EdgeError('file-missing', `There is no report at ${file}.`, { hint: 'Name a report.json or its folder (.edgeforge/out/report-NAME).', where: { file }, cause });
-  });
-  return parseReport(text);
+  return parseReport(await textOf(file, 'Name a report.json or its folder (.edgeforge/out/report-NAME).'));
 }
+const textOf = (file: string, hint: string): Promise<string> =>
+  readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new EdgeError('file-missing', `There is no file ${file}.`, { hint, where: { file }, cause });
+  });
 
 function numberOf(text: string): number {
   const value = Number(text);
