@@ -21,8 +21,8 @@ export interface SessionRun {
   readonly queries: readonly SessionQuery[];
   /** Share of all processors that others used meanwhile, 0..1. */
   readonly foreignLoad?: number;
-  /** Over-current events of the board meanwhile. */
-  readonly alarms: number;
+  /** Under-voltage and over-current events of the board meanwhile, and its thermal ones: trips counted, or a throttle at work. */
+  readonly alarms: { readonly current: number; readonly thermal: number };
 }
 /** What the board said of itself at one moment. */
 export interface SessionSample {
@@ -135,20 +135,22 @@ export function parseSessionLog(log: string): SessionLog {
   const sections = sectionsOf(log);
   const of = (name: string): Section | undefined => sections.find(section => section.name === name);
   const runs: SessionRun[] = [];
-  let [cpu, alarms, run]: [Cpu | undefined, number, { engine: number; text: string } | undefined] = [undefined, 0, undefined];
+  let [cpu, alarms, run]: [Cpu | undefined, readonly number[], { engine: number; text: string } | undefined] = [undefined, [], undefined];
   for (const { name, words, text } of sections) {
     const last = runs.at(-1);
     if (name === 'run') run = { engine: Number(words[0]), text };
     else if (name === 'times' && run) {
-      runs.push({ ...run, beganS: Number(words[0]), queries: queriesOf(text), alarms: 0 });
+      runs.push({ ...run, beganS: Number(words[0]), queries: queriesOf(text), alarms: { current: 0, thermal: 0 } });
     } else if (name === 'cpu') {
       const now = cpuOf(words);
       const foreignLoad = foreignOf(cpu, now);
       if (run && last && foreignLoad !== undefined) runs[runs.length - 1] = { ...last, foreignLoad };
       cpu = now;
     } else if (name === 'alarms') {
-      const now = Number(words[0]);
-      if (run && last) runs[runs.length - 1] = { ...last, alarms: now - alarms };
+      const now = words.map(Number);
+      const [current = 0, trips = 0, hot = 0] = now;
+      const [currentBefore = 0, tripsBefore = 0, hotBefore = 0] = alarms;
+      if (run && last) runs[runs.length - 1] = { ...last, alarms: { current: current - currentBefore, thermal: trips - tripsBefore + hot + hotBefore } };
       [alarms, run] = [now, undefined];
     }
   }

@@ -86,7 +86,7 @@ export function voidReasons(runs: readonly SessionRun[], windows: readonly Windo
   const clocked = samples.filter(({ gpuMHz }) => gpuMHz !== undefined && gpuMHz > 0);
   const slow = setMHz === undefined ? 0 : shareOf(clocked, ({ gpuMHz }) => gpuMHz! < throttledBelow * setMHz);
   const reasons = throttleReasons.filter(([bit]) => shareOf(samples, ({ throttleBits = 0 }) => (throttleBits & bit) !== 0) > mostThrottled).map(([, name]) => name);
-  const alarms = runs.reduce((sum, run) => sum + run.alarms, 0);
+  const count = (kind: 'current' | 'thermal') => runs.reduce((sum, run) => sum + run.alarms[kind], 0);
   const idle = log.idleS ? within(log.samples, [{ fromS: log.idleS[0], toS: log.idleS[1] }]).flatMap(({ gpuPercent }) => (gpuPercent === undefined ? [] : [gpuPercent])) : [];
   const least = Math.min(...idle);
   const loads = runs.flatMap(({ foreignLoad }) => foreignLoad ?? []);
@@ -97,7 +97,8 @@ export function voidReasons(runs: readonly SessionRun[], windows: readonly Windo
         ]
       : []),
     ...(reasons.length > 0 ? [`the card was throttled (${reasons.join(', ')})`] : []),
-    ...(alarms > 0 ? [`the board counted ${alarms} over-current events meanwhile`] : []),
+    ...(count('thermal') > 0 ? ['the board throttled itself for its heat meanwhile'] : []),
+    ...(count('current') > 0 ? [`the board counted ${count('current')} under-voltage or over-current events meanwhile`] : []),
     ...(log.neighbours.length > 0 ? [`other programs were on the GPU (${log.neighbours.map(line => line.replace(/^(\d+), */, '$1 ')).join(', ')})`] : []),
     ...(idle.length > 0 && least > mostIdleGpuPercent ? [`the GPU was ${least} % busy before anything of ours ran`] : []),
     ...foreignLoadReasons(loads.length === 0 ? undefined : loads.reduce((sum, load) => sum + load, 0) / loads.length),

@@ -100,12 +100,16 @@ describe('on a Jetson', () => {
     expect(bench.board.state()).toEqual(unlocked);
   });
 
-  it('neighbours on the processors and over-current events void the times', { timeout: limitMs }, async () => {
+  it('neighbours on the processors, and the board’s own alarms for current and heat, void the times', { timeout: limitMs }, async () => {
+    const counters = ['/sys/class/hwmon/hwmon1/oc1_event_cnt', '/sys/devices/platform/gpu-throttle-alert/thermal_trip_event'];
+    const count = (to: string) => counters.map(path => bench.board.file(path, to));
     bench.board.file('/busy', '');
-    bench.board.file('/sys/class/hwmon/hwmon1/oc1_event_cnt', '3\n');
-    const { voided } = await bench.measure({}, { during: () => bench.board.file('/sys/class/hwmon/hwmon1/oc1_event_cnt', '5\n') });
+    count('3\n');
+    const { voided } = await bench.measure({}, { during: () => count('5\n') });
     bench.board.file('/busy', undefined);
-    expect(voided).toMatch(/2 over-current events meanwhile; other programs used [89]\d % of the processors meanwhile \(at most 15 % may\); .*edgeforge benchmark --again/);
+    expect(voided).toMatch(
+      /throttled itself for its heat meanwhile; the board counted 2 under-voltage or over-current events meanwhile; other programs used [89]\d % of the processors meanwhile \(at most 15 % may\); .*edgeforge benchmark --again/,
+    );
   });
 
   it('a long warm-up goes on until the GPU grows no warmer, and is told; one that may not, says so', { timeout: limitMs }, async () => {

@@ -80,7 +80,10 @@ neighbours() {
   mark neighbours
   nvidia-smi --query-compute-apps=pid,process_name --format=csv,noheader 2>/dev/null
 }
-alarms() { mark alarms "$(cat /dev/null $(ls /sys/class/hwmon/hwmon*/oc*_event_cnt 2>/dev/null) 2>/dev/null | awk '{ n += $1 } END { print n + 0 }')"; }
+# What every Jetson user may read: counts of under-voltage and over-current, counts of thermal trips, and whether a thermal throttle is at work now.
+total() { cat /dev/null $(ls $1 2>/dev/null) 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'; }
+throttles=$(grep -l 'throttle-alert' /sys/class/thermal/cooling_device*/type 2>/dev/null | sed 's/type$/cur_state/')
+alarms() { mark alarms "$(total '/sys/class/hwmon/hwmon*/oc*_event_cnt')" "$(total '/sys/devices/platform/*-throttle-alert/thermal_trip_event')" "$(total "${throttles:-/nowhere}")"; }
 queries() {
   tr ',{}' '\n\n\n' <"$1" | awk -F: '{ gsub(/[" \t\r]/, "", $1) }
     $1 == "startComputeMs" { start = $2 } $1 == "computeMs" { compute = $2 } $1 == "latencyMs" { printf "%.2f %.4f %.4f\n", start, compute, $2 }'
