@@ -6,9 +6,9 @@ import { fullError, spaceGone } from './transports/_posix.ts';
 
 /**
  * What we keep on a device, all under ~/.edgeforge:
- * store/DIGEST (pushed files) · payload/DIGEST/ (unpacked runtimes) · engines/ (built there, never copied) · releases/ID/ (what an application runs: links and configs; `current` and `previous` beside it) · jobs/ (logs and exit codes) · lock/ (who works there now) · clocks/ (what a measuring session must give back).
+ * store/DIGEST (pushed files) · payload/DIGEST/ (unpacked runtimes) · engines/ (built there, never copied) · releases/ID/ (what an application runs: links and configs; `current` and `previous` beside it) · jobs/ (logs and exit codes) · deepstream/ (configs that ran) · lock/ (who works there now) · clocks/ (what a measuring session must give back).
  */
-export const remoteFolders = ['store', 'payload', 'engines', 'releases', 'jobs', 'lock'] as const;
+export const remoteFolders = ['store', 'payload', 'engines', 'releases', 'jobs', 'deepstream', 'lock'] as const;
 const markOf = (digest: Digest): string => `payload/${digest}/.complete`;
 export const payloadFolder = (digest: Digest): RemotePath => `payload/${digest}`;
 type Options = { readonly signal?: AbortSignal; readonly onPush?: (name: string, sent: number, total: number) => void };

@@ -85,6 +85,15 @@ export const geometry: Rule = (config, { network }) => {
           'Set symmetric-padding=0',
         )
       : undefined,
+    [0, 6].includes(config.number('scaling-filter', 6))
+      ? config.finding(
+          'warning',
+          'scaling-filter',
+          `scaling-filter is ${config.value('scaling-filter') ?? 'absent'}: nvinfer takes the nearest pixel where it scales.`,
+          'Small things lose score or come and go where the frame is larger than the network’s input.',
+          'Set scaling-filter=1 (bilinear)',
+        )
+      : undefined,
   ];
 };
 

@@ -13,11 +13,14 @@ export interface DeepstreamAppSettings {
   readonly tracker?: boolean;
   readonly sink: 'fake' | 'file' | 'rtsp' | 'display';
   readonly outputFile?: string;
+  /** Who encodes what a file or rtsp sink shows. An Orin Nano has no encoder of its own: `software`. Default hardware. */
+  readonly encoder?: 'hardware' | 'software';
   readonly benchmark?: boolean;
   /** Where boxes are dumped as KITTI labels, one file per frame. */
   readonly kittiDir?: string;
 }
-const root = '/opt/nvidia/deepstream/deepstream';
+/** Where a device has its DeepStream. */
+export const deepstreamRoot = '/opt/nvidia/deepstream/deepstream';
 const sinkTypes = { fake: 1, display: 2, file: 3, rtsp: 4 } as const;
 
 /** A deepstream-app config as groups; mux batch = streams. Throws `usage` without a source. */
@@ -82,7 +85,7 @@ function sourceGroup(uri: string, index: number): IniGroup {
   return group(`source${index}`, { enable: 1, type: live ? 4 : 3, uri, 'num-sources': 1, 'gpu-id': 0, 'cudadec-memtype': 0, latency: live ? 200 : undefined });
 }
 
-function sinkGroup(sink: keyof typeof sinkTypes, { outputFile }: DeepstreamAppSettings, benchmark: boolean): IniGroup {
+function sinkGroup(sink: keyof typeof sinkTypes, { outputFile, encoder }: DeepstreamAppSettings, benchmark: boolean): IniGroup {
   const encoded = sink === 'file' || sink === 'rtsp';
   return group('sink0', {
     enable: 1,
@@ -94,7 +97,7 @@ function sinkGroup(sink: keyof typeof sinkTypes, { outputFile }: DeepstreamAppSe
     'nvbuf-memory-type': 0,
     container: sink === 'file' ? 1 : undefined,
     codec: encoded ? 1 : undefined,
-    'enc-type': encoded ? 0 : undefined,
+    'enc-type': encoded ? (encoder === 'software' ? 1 : 0) : undefined,
     bitrate: encoded ? 4_000_000 : undefined,
     'output-file': sink === 'file' ? (outputFile ?? 'out.mp4') : undefined,
     'rtsp-port': sink === 'rtsp' ? 8554 : undefined,
@@ -111,13 +114,13 @@ const trackerGroup = (version: DeepstreamVersion): IniGroup =>
     'gpu-id': 0,
     ...(deepstreamSince(version, '6.0')
       ? {
-          'll-lib-file': `${root}/lib/libnvds_nvmultiobjecttracker.so`,
-          'll-config-file': `${root}/samples/configs/deepstream-app/config_tracker_IOU.yml`,
+          'll-lib-file': `${deepstreamRoot}/lib/libnvds_nvmultiobjecttracker.so`,
+          'll-config-file': `${deepstreamRoot}/samples/configs/deepstream-app/config_tracker_IOU.yml`,
           'display-tracking-id': 1,
         }
       : {
-          'll-lib-file': `${root}/lib/libnvds_mot_iou.so`,
-          'll-config-file': `${root}/samples/configs/deepstream-app/iou_config.txt`,
+          'll-lib-file': `${deepstreamRoot}/lib/libnvds_mot_iou.so`,
+          'll-config-file': `${deepstreamRoot}/samples/configs/deepstream-app/iou_config.txt`,
           'enable-batch-process': 1,
           'display-tracking-id': 1,
         }),

@@ -1,7 +1,7 @@
 import type { Precision } from '../core/evidence.ts';
-import { deepstreamAppText } from '../formats/deepstream-app.ts';
-import type { DeepstreamVersion } from '../formats/deepstream-version.ts';
-import { deepstreamLabels, type NvinferFiles, nvinferText } from '../formats/nvinfer.ts';
+import { deepstreamAppText, deepstreamRoot } from '../formats/deepstream-app.ts';
+import { type DeepstreamVersion, deepstreamSince } from '../formats/deepstream-version.ts';
+import { deepstreamLabels, type NvinferFiles, type NvinferSettings, nvinferText, nvinferYaml } from '../formats/nvinfer.ts';
 import type { NetworkInfo } from '../graph/network-info.ts';
 
 /** Lowest coverage or probability that our configs let pass. */
@@ -24,26 +24,25 @@ interface Config extends Omit<NvinferFiles, 'labels'> {
 export const nvinferFile = (suffix: string): string => `nvinfer_${suffix}.txt`;
 export const appFile = (suffix: string): string => `deepstream_app_${suffix}.txt`;
 
-/** labels.txt, and for each config nvinfer's own and one of deepstream-app that runs it over DeepStream's sample film. */
+const sample = `file://${deepstreamRoot}/samples/streams/sample_720p.mp4`;
+
+/**
+ * labels.txt, and for each config nvinfer's own (as YAML too where the version reads it), deepstream-app over DeepStream's sample film as a benchmark and into a file; for a
+ * classifier also nvinfer's config on the objects of a detector.
+ */
 export function deepstreamFiles({ info, input, deepstream, threshold }: Network, configs: readonly Config[]): { readonly file: string; readonly text: string }[] {
   const labels = { file: 'labels.txt', text: deepstreamLabels(info) };
-  const pairs = configs.flatMap(({ suffix, precision, batch, quantized = false, ...files }) => [
-    {
-      file: nvinferFile(suffix),
-      text: nvinferText({ info, input, files: { labels: labels.file, ...files }, precision, batch, deepstream, threshold, quantized }),
-    },
-    {
-      file: appFile(suffix),
-      // A classifier alone takes whole frames, so it can stand as the primary of a test app.
-      text: deepstreamAppText({
-        deepstream,
-        sources: ['file:///opt/nvidia/deepstream/deepstream/samples/streams/sample_720p.mp4'],
-        primary: { config: nvinferFile(suffix) },
-        frame: { width: 1280, height: 720 },
-        sink: 'fake',
-        benchmark: true,
-      }),
-    },
-  ]);
-  return [labels, ...pairs];
+  const groups = configs.flatMap(({ suffix, precision, batch, quantized = false, ...files }) => {
+    const settings: NvinferSettings = { info, input, files: { labels: labels.file, ...files }, precision, batch, deepstream, threshold, quantized };
+    // A classifier alone takes whole frames, so it can stand as the primary of a test app.
+    const app = { deepstream, sources: [sample], primary: { config: nvinferFile(suffix) }, frame: { width: 1280, height: 720 } };
+    return [
+      { file: nvinferFile(suffix), text: nvinferText(settings) },
+      { file: appFile(suffix), text: deepstreamAppText({ ...app, sink: 'fake', benchmark: true }) },
+      { file: `deepstream_file_${suffix}.txt`, text: deepstreamAppText({ ...app, sink: 'file', tracker: info.task === 'detectnet_v2' }) },
+      ...(deepstreamSince(deepstream, '6.1') ? [{ file: `nvinfer_${suffix}.yml`, text: nvinferYaml(settings) }] : []),
+      ...(info.task === 'classification' ? [{ file: `nvinfer_secondary_${suffix}.txt`, text: nvinferText({ ...settings, secondary: { onId: 1 } }) }] : []),
+    ];
+  });
+  return [labels, ...groups];
 }

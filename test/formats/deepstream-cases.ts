@@ -43,7 +43,10 @@ export function deepstreamConfigs(): ReadonlyMap<string, string> {
     };
     const [d, c] = [`detectnet_v2/deepstream-${deepstream}`, `classification/deepstream-${deepstream}`];
     files.set(`${d}/config_infer_primary.txt`, nvinferText(pgie)).set(`${d}/labels.txt`, deepstreamLabels(detector));
-    files.set(`${d}/app.txt`, deepstreamAppText({ ...app, tracker: true })).set(`${d}/benchmark.txt`, deepstreamAppText({ ...app, benchmark: true }));
+    files
+      .set(`${d}/app.txt`, deepstreamAppText({ ...app, tracker: true }))
+      .set(`${d}/app_software_encoder.txt`, deepstreamAppText({ ...app, tracker: true, encoder: 'software' }))
+      .set(`${d}/benchmark.txt`, deepstreamAppText({ ...app, benchmark: true }));
     files
       .set(`${c}/config_infer_primary.txt`, nvinferText(whole))
       .set(`${c}/config_infer_secondary.txt`, nvinferText(objects))
@@ -58,7 +61,11 @@ export function deepstreamConfigs(): ReadonlyMap<string, string> {
         secondary: { config: 'config_infer_secondary.txt', uniqueId: 2, onId: 1 },
       }),
     );
-    if (deepstreamSince(deepstream, '6.1')) files.set(`${d}/config_infer_primary.yml`, nvinferYaml(pgie)).set(`${c}/config_infer_primary.yml`, nvinferYaml(whole));
+    if (deepstreamSince(deepstream, '6.1'))
+      files
+        .set(`${d}/config_infer_primary.yml`, nvinferYaml(pgie))
+        .set(`${c}/config_infer_primary.yml`, nvinferYaml(whole))
+        .set(`${c}/config_infer_secondary.yml`, nvinferYaml(objects));
   }
   return files;
 }

@@ -40,6 +40,7 @@ describe('nvinfer', () => {
     ['colour order', set('model-color-format', '1'), {}, 'error model-color-format with line'],
     ['size', set('infer-dims', '3;384;640'), {}, 'error infer-dims with line'],
     ['letterbox', set('maintain-aspect-ratio', '1'), {}, 'error maintain-aspect-ratio with line'],
+    ['nearest pixels', without('scaling-filter'), {}, 'warning scaling-filter'],
     ['too few classes', set('num-detected-classes', '2'), {}, 'error num-detected-classes with line'],
     ['label order', same, { labels: 'person\ncar\nsign\n' }, 'error labelfile-path with line'],
     ['labels of a classifier', same, { labels: 'car;person;sign\n' }, 'error labelfile-path with line'],

@@ -180,6 +180,10 @@ test('INT8 ranges that cut activations off: the engine, before DeepStream; the F
   expect(first?.causes).toMatchObject([{ cause: 'precision ranges', evidence: expect.stringContaining('the fp32 engine of the same device says the same') }]);
 });
 
+test('another size is no comparison: nvinfer would refuse the engine', async () => {
+  await expect(bisected({ change: replaced(/infer-dims=3;48;64/, 'infer-dims=3;64;48') })).rejects.toMatchObject({ code: 'shape-mismatch', hint: 'Set infer-dims=3;48;64' });
+});
+
 describe('a classifier', () => {
   test.each([
     ['colour order', { change: replaced(/model-color-format=0/, 'model-color-format=1') }],

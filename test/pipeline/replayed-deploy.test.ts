@@ -7,6 +7,7 @@ import { addDevice } from '../../src/deploy/registry.ts';
 import { releaseManifestSchema } from '../../src/deploy/release-manifest.ts';
 import { iniValue, parseIni } from '../../src/formats/ini.ts';
 import { parseReport } from '../../src/formats/report.ts';
+import type { DeviceBisection } from '../../src/pipeline/bisect/bisect-device.ts';
 import type { AppMeasurement, StreamSearch } from '../../src/pipeline/deepstream-run.ts';
 import { replay } from '../deploy/replay/board.ts';
 import { replayed } from '../deploy/replay/boards.ts';
@@ -93,6 +94,18 @@ test('deepstream-app with the deployed engine: rates per stream, and how many st
   expect([found.best, found.trials.map(({ streams }) => streams)]).toEqual([4, [1, 2, 4, 8, 6, 5]]);
   const { code, err } = await cli('deepstream', 'run', 'orin-nx', '--project', project.folder, '--sink', 'display');
   expect([code, err]).toEqual([1, expect.stringContaining('no display')]);
+});
+
+test('bisect through replayed engines: their answers are never graded measured', { timeout: limitMs }, async () => {
+  const { out } = await cli('bisect', 'orin-nx', '--project', project.folder, '--images', '4', '--json');
+  const { stages, notes } = JSON.parse(out) as DeviceBisection;
+  expect(stages.map(({ name, precision, grade }) => [name, precision, grade])).toEqual([
+    ['host', undefined, 'measured'],
+    ['engine', 'fp32', 'emulated'],
+    ['engine', 'int8', 'emulated'],
+    ['deepstream', 'int8', 'emulated'],
+  ]);
+  expect(notes.join()).not.toContain('was not run');
 });
 
 test('again, nothing is built or measured anew', async () => {

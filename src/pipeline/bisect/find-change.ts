@@ -52,6 +52,15 @@ interface Shape {
 }
 const shapeOf = ({ dims }: Tensor): Shape => ({ channels: dims[1] ?? 0, height: dims[2] ?? 0, width: dims[3] ?? 0 });
 
+/** nvinfer builds or takes no engine of another size: there is nothing to compare then. */
+function refuseSize({ reading: { input } }: Setup, tensor: Tensor): void {
+  const wanted = tensor.dims.slice(1);
+  if (input?.some((side, axis) => side !== wanted[axis]))
+    throw new EdgeError('shape-mismatch', `infer-dims is ${input.join(';')}, the network takes ${wanted.join(';')}: nvinfer refuses the engine.`, {
+      hint: `Set infer-dims=${wanted.join(';')}`,
+    });
+}
+
 /** Answers as a person names them: labels of the setup, boxes in pixels of the frame. */
 const seenOf = (answers: readonly NvinferAnswer[], setup: Setup, toFrame: (box: Box, frame: number) => Box): Seen[][] =>
   answers.map((answer, frame) =>
@@ -132,6 +141,7 @@ export async function findChange(bisection: Bisection): Promise<Change> {
   const floor = wanted.reading.type === 'classifier' ? wanted.reading.classifierThreshold : Math.min(...wanted.reading.classes.map(each => each.preThreshold));
   const tolerance: Tolerance = { ...bisection.tolerance, floor };
   const notes: string[] = [];
+  refuseSize(deployed, frames.tensor);
   const host = await asTrained(bisection.host, bisection);
   const stages: Stage[] = [{ name: 'host', grade: 'measured', answers: count(host) }];
   const seen = new Map<EngineStage, Seen[][]>();

@@ -14,7 +14,7 @@ import { thisCpu } from '../this-machine.ts';
 /** The model as its users want it: ONNX (FP32, the float one that goes with the cache, and Q/DQ), cache, labels, DeepStream configs, and .etlt where a key is named. */
 export const packageStep = defineStep({
   name: 'package',
-  version: 3,
+  version: 4,
   exclusive: () => [thisCpu],
   config: z.strictObject({ name: z.string(), deepstream: z.enum(deepstreamVersions), threshold: z.number(), keyFile: z.string().optional(), keyDigest: z.string().optional() }),
   inputs: { fp32: 'onnx', qdq: 'onnx?', int8: 'onnx?', cache: 'calibration-cache?' },

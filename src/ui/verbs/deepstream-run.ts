@@ -3,6 +3,8 @@ import type { Precision } from '../../core/evidence.ts';
 import { Store } from '../../core/store.ts';
 import { storeRoot } from '../../core/store-root.ts';
 import type { Size } from '../../data/placement.ts';
+import { deepstreamRoot } from '../../formats/deepstream-app.ts';
+import { defaultThreshold } from '../../pipeline/deepstream-files.ts';
 import { type AppMeasurement, type AppWish, deployedFor, runStreams, type StreamSearch, searchStreamsOn, slowest } from '../../pipeline/deepstream-run.ts';
 import { DevicePool } from '../../pipeline/device-pool.ts';
 import { openProject } from '../../pipeline/project.ts';
@@ -22,9 +24,7 @@ interface AppOptions {
   readonly most: number;
   readonly json?: boolean;
 }
-const sample = 'file:///opt/nvidia/deepstream/deepstream/samples/streams/sample_1080p_h264.mp4';
-/** The threshold of the exported configs. */
-const threshold = 0.2;
+const sample = `file://${deepstreamRoot}/samples/streams/sample_1080p_h264.mp4`;
 
 /** deepstream run: the exported network in deepstream-app on a device, FPS per stream. */
 export function addAppVerb(deepstream: Command, cli: Cli): void {
@@ -51,7 +51,7 @@ async function runApp(name: string, options: AppOptions, { output }: Cli): Promi
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
   const { seconds, sink, precision, frame, streams, searchStreams: fps, most } = options;
   const deployed = await deployedFor(await pool.open(name, ending.signal), new Store(storeRoot(project.folder)), precision);
-  const wish = { sources: options.source.length > 0 ? options.source : [sample], seconds, sink, precision, frame, threshold };
+  const wish = { sources: options.source.length > 0 ? options.source : [sample], seconds, sink, precision, frame, threshold: defaultThreshold };
   const quiet = options.json === true || !output.interactive;
   const work = { signal: ending.signal, ...(quiet ? {} : { onProgress: ({ message }: { readonly message: string }) => output.err(message) }) };
   if (fps === undefined) {
