@@ -2,6 +2,7 @@ import { EdgeError } from '../core/errors.ts';
 import { canonical, digestOf } from '../core/fingerprint.ts';
 import { type DeepstreamLog, parseDeepstreamLog } from '../formats/deepstream-log.ts';
 import type { Finished, Job, RemotePath } from './device.ts';
+import { withDeviceLock } from './lock.ts';
 import type { Device } from './open-device.ts';
 import { script } from './quote.ts';
 import type { WorkOptions } from './work.ts';
@@ -67,16 +68,18 @@ export async function runApp(device: Device, run: AppFiles, options: WorkOptions
   const { signal, onProgress } = options;
   const folder = await putApp(device, run, options);
   let prints = 0;
-  const finished = await device.transport.run(appJob(folder, run), {
-    ...(signal ? { signal } : {}),
-    ...(onProgress
-      ? {
-          onLine: line => {
-            if (/PERF:? {1,4}\d/.test(line)) onProgress({ done: Math.min(++prints, run.seconds), total: run.seconds, message: line.trim().slice(0, 120) });
-          },
-        }
-      : {}),
-  });
+  const start = () =>
+    device.transport.run(appJob(folder, run), {
+      ...(signal ? { signal } : {}),
+      ...(onProgress
+        ? {
+            onLine: line => {
+              if (/PERF:? {1,4}\d/.test(line)) onProgress({ done: Math.min(++prints, run.seconds), total: run.seconds, message: line.trim().slice(0, 120) });
+            },
+          }
+        : {}),
+    });
+  const finished = await withDeviceLock(device.transport, 'running deepstream-app', start);
   const log = parseDeepstreamLog(finished.stdout);
   const [failure] = log.failures;
   if (failure && (log.end === 'failed' || log.prints === 0)) throw failure.error;

@@ -40,6 +40,8 @@ export interface NvinferReading {
   readonly cluster: ClusterMode;
   readonly classifierThreshold: number;
   readonly hiddenClasses: readonly number[];
+  /** It works on the objects of another nvinfer, not on frames: those below this size are passed over. */
+  readonly objects?: { readonly width: number; readonly height: number };
   readonly precision: Precision;
   readonly labels?: string;
   readonly engine?: string;
@@ -120,6 +122,7 @@ export function readNvinfer(ini: Ini, deepstream: DeepstreamVersion): NvinferRea
     cluster: grouped ? 'nms' : mode,
     classifierThreshold: value('classifier-threshold', 0),
     hiddenClasses: numbers(text('filter-out-class-ids')),
+    ...(value('process-mode', 1) === 2 ? { objects: { width: value('input-object-min-width', 0), height: value('input-object-min-height', 0) } } : {}),
     precision: precisions[value('network-mode', 0)] ?? 'fp16',
     ...(labels ? { labels } : {}),
     ...(engine ? { engine } : {}),

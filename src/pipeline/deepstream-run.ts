@@ -8,7 +8,7 @@ import type { Passport } from '../deploy/device.ts';
 import { gradeOf } from '../deploy/grade.ts';
 import type { Device } from '../deploy/open-device.ts';
 import { type StreamTrial, searchStreams } from '../deploy/stream-search.ts';
-import type { WorkOptions } from '../deploy/work.ts';
+import { staleBecause, type WorkOptions } from '../deploy/work.ts';
 import { deepstreamAppText } from '../formats/deepstream-app.ts';
 import type { StreamRate } from '../formats/deepstream-log.ts';
 import { type DeepstreamVersion, deepstreamVersionOf } from '../formats/deepstream-version.ts';
@@ -30,6 +30,7 @@ export interface AppWish {
 export interface AppMeasurement {
   readonly device: string;
   readonly grade: Grade;
+  readonly at: string;
   readonly deepstream: DeepstreamVersion;
   readonly precision: Precision;
   readonly batch: number;
@@ -65,6 +66,9 @@ export async function deployedFor(device: Device, store: Store, precision?: Prec
   const graph = readOnnx(await readFile(await madeBy(store, 'export', 'fp32', 'Export first: edgeforge run export')));
   const [, channels = 3, height = 0, width = 0] = (graph.inputs[0]?.type.dims ?? []).map(Number);
   const passport = (await enginesOf(store, device, precision)).at(-1) as Passport;
+  const stale = staleBecause(passport, device);
+  if (stale !== undefined)
+    throw new EdgeError('device-refused', `The engine ${passport.engine.path} is stale: ${stale}.`, { hint: `Build it again: edgeforge deploy ${device.name}` });
   return { device, passport, info: networkInfoOf(graph) as NetworkInfo, input: [channels, height, width], deepstream: deepstreamVersionOf(deepstream) };
 }
 
@@ -86,6 +90,7 @@ export async function runStreams(deployed: Deployed, streams: number, wish: AppW
   return {
     device: device.name,
     grade: gradeOf(device.facts, passport),
+    at: new Date().toISOString(),
     deepstream,
     precision,
     batch,

@@ -188,6 +188,7 @@ describe('a classifier', () => {
   test.each([
     ['colour order', { change: replaced(/model-color-format=0/, 'model-color-format=1') }],
     ['threshold', { change: replaced(/classifier-threshold=0.3/, 'classifier-threshold=0.999') }],
+    ['size limits of objects', { change: (text: string) => more('process-mode=2\ninput-object-min-width=300')(text.replace('process-mode=1\n', '')) }],
     ['labels', { labels: 'red\nblue\n' }],
     ['labels', { labels: 'blue;red\n' }],
   ] as const)('%s', async (cause, wrong) => {

@@ -28,6 +28,7 @@ import type { TrainingPlan } from '../training-plan.ts';
 import { enginesOf, exportedConfig, madeBy, readSetup } from './deployed.ts';
 import { type Change, type Frames, findChange, type RunNetwork } from './find-change.ts';
 import { kittiAnswers } from './kitti.ts';
+import type { Setup } from './suspects.ts';
 
 export interface BisectRequest {
   readonly project: Project;
@@ -64,7 +65,8 @@ export async function bisectDevice(request: BisectRequest): Promise<DeviceBisect
   const passports = await enginesOf(store, device, request.precision);
   const own = await exportedConfig(store, request.precision ?? passports.at(-1)?.precision);
   const wanted = await readSetup(own, deepstream);
-  const deployed = request.config === undefined ? wanted : await readSetup(request.config, deepstream);
+  // The exported config of FP32 is FP16's: it is the engine that runs which counts.
+  const deployed = request.config === undefined ? asBuilt(wanted, request.precision ?? passports.at(-1)?.precision) : await readSetup(request.config, deepstream);
   onStage('reading images');
   const { frames, ids } = await framesOf(request, graph, plan);
   const kitti = request.kitti === undefined ? undefined : await kittiAnswers(request.kitti, { transport: device.transport, sizes: frames.pixels, frame: request.frame });
@@ -85,6 +87,8 @@ export async function bisectDevice(request: BisectRequest): Promise<DeviceBisect
   });
   return { ...change, device: device.name, runtime: device.runtime.version(device.facts), config: deployed.file, deepstream, images: ids };
 }
+
+const asBuilt = <S extends Setup>(setup: S, precision: Precision = setup.reading.precision): S => ({ ...setup, reading: { ...setup.reading, precision } });
 
 /** The first validation images, as they lie on disk and as training saw them. */
 async function framesOf(

@@ -80,10 +80,12 @@ async function asTrained(run: RunNetwork, { frames, wanted }: Bisection): Promis
   return seenOf(answers, wanted, (box, frame) => unplaceBox(box, frames.placements[frame]!));
 }
 
-/** Boxes nvinfer keeps in a frame: those of hidden classes, outside the sizes or the region go. */
+/** What nvinfer keeps: boxes of hidden classes, outside the sizes or the region go; so do objects too small for a secondary, for which each frame stands as one. */
 function kept(answers: readonly NvinferAnswer[], { reading }: Setup, frames: readonly Pixels[], shape: Shape): NvinferAnswer[] {
   return answers.map((answer, i) => {
-    if (answer.kind === 'classes') return answer;
+    const { objects } = reading;
+    const passed = objects !== undefined && (frames[i]!.width < objects.width || frames[i]!.height < objects.height);
+    if (answer.kind === 'classes') return passed ? { kind: 'classes', classes: [] } : answer;
     const placement = nvinferPlacement(frames[i]!, shape, reading);
     const boxes = answer.boxes.filter(box => {
       const { least, most, roiTop, roiBottom } = reading.classes[box.classIndex]!;

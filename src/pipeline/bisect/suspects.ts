@@ -100,6 +100,12 @@ export const suspects: readonly Suspect[] = [
     mend: (setup, from) => perClass(limits, setup, from),
   },
   {
+    cause: 'size limits of objects',
+    key: 'input-object-min-width, input-object-min-height',
+    show: ({ reading: { objects } }) => `${objects?.width ?? 0} ${objects?.height ?? 0}`,
+    mend: ({ reading: { objects: _, ...reading }, labels }, from) => ({ labels, reading: { ...reading, ...(from.reading.objects ? { objects: from.reading.objects } : {}) } }),
+  },
+  {
     cause: 'number of classes',
     key: 'num-detected-classes, filter-out-class-ids',
     show: ({ reading }) => `${reading.classes.length}${reading.hiddenClasses.length > 0 ? ` without ${reading.hiddenClasses.join(', ')}` : ''}`,
