@@ -14,6 +14,8 @@ export const deviceDefinitionSchema = z
     runtime: z.enum(['tensorrt', 'onnxruntime']).optional(),
     /** Memory that TensorRT may use to try tactics in; left out: the target's. */
     workspaceMiB: z.int().positive().optional(),
+    /** A systemd unit runs the DeepStream application of the current release. */
+    service: z.boolean().optional(),
     /** Releases that stay on the device, the current and the one before it always; left out: 3. */
     releases: z.int().positive().max(1000).optional(),
   })

@@ -5,9 +5,9 @@ import { z } from 'zod';
 import { writeAtomic } from '../core/atomic-file.ts';
 import { EdgeError } from '../core/errors.ts';
 import type { Digest } from '../core/fingerprint.ts';
+import { cleanDevice } from './clean-device.ts';
 import { configFolder } from './config-folder.ts';
 import type { DeviceDefinition } from './definition.ts';
-import { cleanDevice } from './remote-store.ts';
 import { readSshConfig, resolveAddress, type SshAddress, showAddress } from './ssh-config.ts';
 import { type ConnectOptions, fingerprint, lookAtHostKey, type PinOf, planLogin, sshTransport } from './transports/ssh.ts';
 

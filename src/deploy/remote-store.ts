@@ -77,9 +77,14 @@ export async function remoteUsage(transport: Transport): Promise<Readonly<Record
   );
 }
 
-/** Removes everything of ours from a device, running jobs first; returns the bytes freed. */
-export async function cleanDevice(transport: Transport): Promise<number> {
-  const before = Object.values(await remoteUsage(transport)).reduce((sum, bytes) => sum + bytes, 0);
-  await must(transport, script('for p in jobs/*/child; do [ -f "$p" ] && kill -s TERM -- "-$(cat "$p")" 2>/dev/null; done; cd "$HOME" && rm -rf .edgeforge'));
-  return before;
+/** How many bytes of each file are still to be sent: none where its digest lies there, less where an upload was cut. One round trip, nothing is written. */
+export async function bytesToSend(
+  transport: Transport,
+  files: readonly { readonly digest: Digest; readonly bytes: number; readonly archive: boolean }[],
+): Promise<readonly number[]> {
+  if (files.length === 0) return [];
+  const text = 'while [ $# -gt 0 ]; do if [ -e "$1" ]; then echo all; else wc -c 2>/dev/null < "$2" || echo 0; fi; shift 2; done';
+  const marks = files.flatMap(({ digest, archive }) => [archive ? markOf(digest) : `store/${digest}`, `store/${digest}.part`]);
+  const there = (await must(transport, script(text, ...marks))).trim().split('\n');
+  return files.map(({ bytes }, index) => (there[index] === 'all' ? 0 : Math.max(0, bytes - Number(there[index]))));
 }

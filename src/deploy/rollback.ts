@@ -1,4 +1,5 @@
 import { EdgeError } from '../core/errors.ts';
+import { installService, restartService } from './app-unit.ts';
 import type { Transport } from './device.ts';
 import { withDeviceLock } from './lock.ts';
 import type { Device } from './open-device.ts';
@@ -34,11 +35,16 @@ export interface Switched {
   readonly notes: readonly string[];
 }
 
-/** Makes a release the current one, and removes those that are too old. */
-export const activateRelease = (device: Pick<Device, 'transport'>, id: string, keep = defaultKeep): Promise<Switched> =>
+/** Makes a release the current one and starts its service anew (`service`: installs it first), and removes releases that are too old. */
+export const activateRelease = (
+  device: Pick<Device, 'transport'>,
+  id: string,
+  { keep = defaultKeep, service = false }: { readonly keep?: number; readonly service?: boolean } = {},
+): Promise<Switched> =>
   withDeviceLock(device.transport, `switching to release ${id}`, async () => {
     const from = await switchRelease(device.transport, id);
-    return { ...(from === undefined || from === id ? {} : { from }), to: id, removed: await pruneReleases(device.transport, keep), notes: [] };
+    const notes = service ? await installService(device.transport) : from === id ? [] : await restartService(device.transport);
+    return { ...(from === undefined || from === id ? {} : { from }), to: id, removed: await pruneReleases(device.transport, keep), notes };
   });
 
 /** Removes all releases but the newest `keep`, the current and the one before it; returns the ids of what went. */
@@ -54,7 +60,7 @@ export function releaseStale(manifest: ReleaseManifest, device: Pick<Device, 'fa
   return undefined;
 }
 
-/** Goes back to a release (default: the one before the current one). Throws `usage` where there is none, `device-refused` where its engines are stale now, `output-missing` where its files are not whole. */
+/** Goes back to a release (default: the one before the current one) and starts the service anew, where there is one. Throws `usage` where there is none, `device-refused` where its engines are stale now, `output-missing` where its files are not whole. */
 export const rollBack = (device: Device, wish?: string): Promise<Switched> =>
   withDeviceLock(device.transport, `rolling back${wish === undefined ? '' : ` to ${wish}`}`, async () => {
     const known = await listReleases(device.transport);
@@ -78,5 +84,6 @@ export const rollBack = (device: Device, wish?: string): Promise<Switched> =>
         hint: `Make it anew: edgeforge deploy ${device.name}`,
       });
     const from = await switchRelease(device.transport, target.id);
-    return { ...(from === undefined ? {} : { from }), to: target.id, removed: [], notes: [] };
+    const notes = from === target.id ? [] : await restartService(device.transport);
+    return { ...(from === undefined ? {} : { from }), to: target.id, removed: [], notes };
   });

@@ -126,6 +126,15 @@ interface BuiltFor extends Pick<Passport, 'runtime' | 'deviceId'> {
   readonly sm?: string | undefined;
   readonly l4t?: string | undefined;
 }
+/** What a build would take on the device as it is now, or why it would be refused; undefined where the runtime foretells nothing. Nothing is written there. */
+export async function forecastOf(device: Device, wish: EngineSpec, modelBytes: number): Promise<BuildForecast | EdgeError | undefined> {
+  const { runtime, facts } = device;
+  const spec = withWorkspace(device, wish);
+  const refusal = runtime.refuse(wishOf(spec), facts);
+  if (refusal || !runtime.forecast) return refusal;
+  return runtime.forecast(spec, facts, { ...(await roomFor(device, spec, runtime.build(spec, facts, new Map()))), modelBytes });
+}
+
 /** Why an engine cannot be used on the device any more, in one sentence; undefined where it can. */
 export function staleBecause(passport: BuiltFor, { facts, runtime }: Pick<Device, 'facts' | 'runtime'>): string | undefined {
   const now = runtime.version(facts);

@@ -6,11 +6,11 @@ import type { DeepstreamVersion } from '../formats/deepstream-version.ts';
 import { batchesOf, protocolOf, wishesOf } from './benchmark-section.ts';
 import type { KnownDevice } from './device-pool.ts';
 import type { deviceSteps } from './device-steps.ts';
+import type { DeviceIdentity } from './engine-source.ts';
 import type { Project } from './project.ts';
 import type { Line, NetworkArtifacts } from './recipe.ts';
 import { deepstreamFor } from './release-content.ts';
 import { accuracyStep } from './steps/accuracy.ts';
-import type { DeviceIdentity } from './steps/device.ts';
 import { gateStep, reportStep } from './steps/report.ts';
 import { thisCpu } from './this-machine.ts';
 import type { SpecPlan } from './training-plan.ts';
@@ -21,6 +21,7 @@ interface DeviceLine {
   readonly steps: ReturnType<typeof deviceSteps>;
   /** The release becomes current even where the gate was missed. */
   readonly despiteGate: boolean;
+  readonly service: boolean;
   /** Unpruned first, where there is pruning. */
   readonly networks: readonly NetworkArtifacts[];
   readonly tensors: Artifact<'tensors'>;
@@ -75,6 +76,7 @@ export function addDevice(recipe: Recipe, line: DeviceLine): Artifact<'report'> 
     cache: results.quantized?.cache,
     report,
     verdict: line.despiteGate ? undefined : verdict,
+    service: line.service,
   });
   return report;
 }
@@ -89,13 +91,15 @@ interface ReleaseLine {
   readonly engines: readonly { readonly passport: Artifact<'passport'>; readonly onnx: Artifact<'onnx'> }[];
   readonly network: Artifact<'onnx'>;
   readonly cache?: Artifact<'calibration-cache'> | undefined;
+  /** A service runs it, whatever the device's definition says. */
+  readonly service: boolean;
   readonly report: Artifact<'report'>;
   /** Without it the release becomes current whatever the gate says. */
   readonly verdict?: Artifact<'measurement'> | undefined;
 }
 
 /** A folder on the device of what was built and measured, and the switch to it. */
-export function addRelease(recipe: Recipe, { steps, device, project, name, deepstream, engines, network, cache, report, verdict }: ReleaseLine): void {
+export function addRelease(recipe: Recipe, { steps, device, project, name, deepstream, engines, network, cache, report, verdict, service }: ReleaseLine): void {
   const identity = identityOf(device);
   const { release } = recipe.add(steps.release, {
     id: `release ${device.name}`,
@@ -104,7 +108,7 @@ export function addRelease(recipe: Recipe, { steps, device, project, name, deeps
   });
   recipe.add(steps.switch, {
     id: `switch ${device.name}`,
-    config: { identity, keep: device.definition.releases ?? defaultKeep },
+    config: { identity, keep: device.definition.releases ?? defaultKeep, service: service || device.definition.service === true },
     inputs: { release, ...(verdict ? { verdict } : {}) },
   });
 }

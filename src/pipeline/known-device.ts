@@ -19,3 +19,7 @@ async function knownOrNot(recipe: Recipe, pool: DevicePool, name: string): Promi
 /** What is known of each of these devices, those apart that `reach` steps stand for now. All are asked at once: one that does not answer costs its own patience only. */
 export const knownDevices = async (recipe: Recipe, pool: DevicePool, names: readonly string[]): Promise<readonly KnownDevice[]> =>
   (await Promise.all(names.map(name => knownOrNot(recipe, pool, name)))).filter(device => device !== undefined);
+
+/** Those that do not answer now, and how old what is known of them is. */
+export const awayOf = (devices: readonly KnownDevice[]): readonly { readonly name: string; readonly message: string; readonly since: string }[] =>
+  devices.flatMap(({ name, away, facts }) => (away ? [{ name, message: away.message, since: facts.at }] : []));

@@ -14,9 +14,10 @@ import { defaultBenchmark, protocolOf } from './benchmark-section.ts';
 import type { DevicePool, KnownDevice } from './device-pool.ts';
 import { addRelease, deviceBlock, identityOf } from './device-recipe.ts';
 import { deviceSteps } from './device-steps.ts';
-import { knownDevices } from './known-device.ts';
+import { awayOf, knownDevices } from './known-device.ts';
 import type { Published } from './outputs.ts';
 import { defaultDeepstream } from './project.ts';
+import type { ProjectRecipe } from './recipe.ts';
 import { sourceFile } from './sources.ts';
 import { keyDigest, readKey } from './steps/package.ts';
 import { reportStep } from './steps/report.ts';
@@ -69,10 +70,11 @@ interface ModelOptions {
   readonly devices: readonly string[];
   readonly pool: DevicePool;
   readonly store: Store;
+  readonly service: boolean;
 }
 
 /** Deploying without training: build and measure a finished network. Its accuracy is unknown here, so no row is judged. */
-export async function modelRecipe({ file, keyFile, devices, pool, store }: ModelOptions): Promise<{ readonly recipe: Recipe; readonly published: readonly Published[] }> {
+export async function modelRecipe({ file, keyFile, devices, pool, store, service }: ModelOptions): Promise<Pick<ProjectRecipe, 'recipe' | 'published' | 'away'>> {
   const recipe = new Recipe();
   const source = await sourceFile(file, await store.statCache(), '--model');
   const key = keyFile === undefined ? {} : { keyFile, keyDigest: await keyDigest(keyFile) };
@@ -80,9 +82,9 @@ export async function modelRecipe({ file, keyFile, devices, pool, store }: Model
   const lines = isQuantized(await readModel(file, keyFile)) ? (['int8'] as const) : (['fp32', 'fp16'] as const);
   const steps = deviceSteps(pool);
   const published: Published[] = [];
-  for (const device of await knownDevices(recipe, pool, devices))
-    published.push({ artifact: addModelDevice(recipe, { file, device, steps, model, lines }), path: `report-${device.name}` });
-  return { recipe, published };
+  const known = await knownDevices(recipe, pool, devices);
+  for (const device of known) published.push({ artifact: addModelDevice(recipe, { file, device, steps, model, lines, service }), path: `report-${device.name}` });
+  return { recipe, published, away: awayOf(known) };
 }
 
 interface ModelLine {
@@ -91,10 +93,11 @@ interface ModelLine {
   readonly steps: ReturnType<typeof deviceSteps>;
   readonly model: { readonly fp32: Artifact<'onnx'>; readonly fp16: Artifact<'onnx'> };
   readonly lines: readonly Precision[];
+  readonly service: boolean;
 }
 
 /** Engines, measurement, report and release of a finished network on one device. */
-function addModelDevice(recipe: Recipe, { file, device, steps, model, lines }: ModelLine): Artifact<'report'> {
+function addModelDevice(recipe: Recipe, { file, device, steps, model, lines, service }: ModelLine): Artifact<'report'> {
   const { name } = device;
   const identity = identityOf(device);
   const engines = lines.map(precision => {
@@ -120,7 +123,7 @@ function addModelDevice(recipe: Recipe, { file, device, steps, model, lines }: M
     },
     inputs: { measurements, passports, scores: [], model: model.fp32 },
   });
-  addRelease(recipe, { steps, device, project: basename(file), name: wordOf(file), deepstream: defaultDeepstream, engines, network: model.fp32, report });
+  addRelease(recipe, { steps, device, project: basename(file), name: wordOf(file), deepstream: defaultDeepstream, engines, network: model.fp32, report, service });
   return report;
 }
 

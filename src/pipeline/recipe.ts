@@ -9,7 +9,7 @@ import { defaultThreshold } from './deepstream-files.ts';
 import type { DevicePool } from './device-pool.ts';
 import { addDevice } from './device-recipe.ts';
 import { deviceSteps } from './device-steps.ts';
-import { knownDevices } from './known-device.ts';
+import { awayOf, knownDevices } from './known-device.ts';
 import type { Published } from './outputs.ts';
 import type { Project } from './project.ts';
 import { distillOf, freezeOf, keyConfig, readCalibration, readPlan } from './project-files.ts';
@@ -38,6 +38,8 @@ interface RecipeOptions {
   readonly devices?: readonly string[];
   /** Releases become current even where the gate was missed. */
   readonly despiteGate?: boolean;
+  /** A service runs the application of the current release. */
+  readonly service?: boolean;
 }
 
 /** Where artifacts of one network stand: what is exported, timed and reported. */
@@ -55,7 +57,7 @@ export interface NetworkArtifacts {
 }
 
 /** The whole line of a project as typed steps: data → network → training → pruning → retraining → export → calibration → devices → report. */
-export async function projectRecipe({ project, pool, store, devices, despiteGate = false }: RecipeOptions): Promise<ProjectRecipe> {
+export async function projectRecipe({ project, pool, store, devices, despiteGate = false, service = false }: RecipeOptions): Promise<ProjectRecipe> {
   const { settings } = project;
   const cache = await store.statCache();
   const recipe = new Recipe();
@@ -104,12 +106,11 @@ export async function projectRecipe({ project, pool, store, devices, despiteGate
   });
 
   const history = { ...line, trained, evaluated, baselines };
-  const shared = { project, steps: deviceSteps(pool), despiteGate, networks: baseline ? [baseline, results] : [results], tensors, plan: first.training, history };
+  const shared = { project, steps: deviceSteps(pool), despiteGate, service, networks: baseline ? [baseline, results] : [results], tensors, plan: first.training, history };
   const known = await knownDevices(recipe, pool, devices ?? Object.keys(settings.devices));
   for (const device of known) published.push({ artifact: addDevice(recipe, { ...shared, device }), path: `report-${device.name}` });
-  const away = known.flatMap(({ name, away, facts }) => (away ? [{ name, message: away.message, since: facts.at }] : []));
   await cache.save();
-  return { recipe, published, away, notes: first.notes, select: words => selected(recipe, words) };
+  return { recipe, published, away: awayOf(known), notes: first.notes, select: words => selected(recipe, words) };
 }
 
 /** The best and the last network of a training, as files. */

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { askRun, tailRun } from '../core/run-folder.ts';
 import type { Project } from '../pipeline/project.ts';
-import type { RunRequest } from '../pipeline/run-main.ts';
+import type { RunRequest } from '../pipeline/requested.ts';
 import type { Output } from './output.ts';
 import { linePrinter } from './run-lines.ts';
 import { startProjectRun } from './start-project-run.ts';
@@ -24,12 +24,15 @@ export async function runAndWatch({
   output,
   json,
   detach,
+  after,
 }: {
   readonly project: Pick<Project, 'folder'>;
   readonly request: RunRequest;
   readonly output: Output;
   readonly json: boolean;
   readonly detach: boolean;
+  /** Called with the run's folder when it has ended and was watched to its end. */
+  readonly after?: (folder: string) => Promise<void>;
 }): Promise<number> {
   const command = ['edgeforge', ...process.argv.slice(2)].join(' ');
   const started = await startProjectRun({ folder: project.folder, request, command });
@@ -37,7 +40,9 @@ export async function runAndWatch({
     output.out(json ? JSON.stringify(started) : `run ${started.id} goes on by itself. Follow it with: edgeforge watch ${started.id}`);
     return 0;
   }
-  return watch({ folder: started.folder, output, json, title: basename(project.folder), owns: true });
+  const exitCode = await watch({ folder: started.folder, output, json, title: basename(project.folder), owns: true });
+  if (exitCode !== 130) await after?.(started.folder);
+  return exitCode;
 }
 
 /** Shows a run from its first event to its last and returns its exit code. */

@@ -54,7 +54,7 @@ async function content(transport: Transport, version: string, more: Partial<Rele
 }
 async function deployed(device: Bench, version: string, keep?: number, more?: Partial<ReleaseContent>): Promise<string> {
   const { manifest } = await makeRelease(device, await content(device.transport, version, more));
-  await activateRelease(device, manifest.id, keep);
+  await activateRelease(device, manifest.id, keep === undefined ? {} : { keep });
   return manifest.id;
 }
 /** What an application would find: the manifest of the current release, every file of it whole. */

@@ -6,39 +6,14 @@ import { EdgeError } from '../../core/errors.ts';
 import { type Measurement, scenarios } from '../../core/evidence.ts';
 import { defineStep } from '../../core/recipe.ts';
 import { buildMedianEngine } from '../../deploy/build-median.ts';
-import type { BuildProgress, EngineSpec, Passport } from '../../deploy/device.ts';
+import type { BuildProgress, Passport } from '../../deploy/device.ts';
 import type { Device } from '../../deploy/open-device.ts';
 import { tellingTransport } from '../../deploy/transports/telling.ts';
 import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile } from '../../deploy/work.ts';
-import { formatCalibrationCache, parseCalibrationCache, withHeader } from '../../formats/calibration-cache.ts';
 import { readOnnx } from '../../formats/onnx.ts';
-import type { Graph } from '../../graph/ir.ts';
 import type { DevicePool } from '../device-pool.ts';
+import { buildConfigSchema, cacheForDevice, deviceIdentity, engineSpec, identitySchema, isQuantized, protocolSchema, resourcesOf } from '../engine-source.ts';
 import { readTensorIndex, writeTensorFolder } from '../tensor-folder.ts';
-
-/** What of a device enters fingerprints: two equal boards are two devices, temperature and load are not identity. */
-export const identitySchema = z.strictObject({
-  device: z.string(),
-  /** How it is reached now: not identity. */
-  name: z.string(),
-  machine: z.string().optional(),
-  sm: z.string().optional(),
-  l4t: z.string().optional(),
-  runtime: z.string(),
-});
-export type DeviceIdentity = z.infer<typeof identitySchema>;
-
-const protocolSchema = z.strictObject({
-  warmUpMs: z.number(),
-  durationMs: z.number(),
-  minIterations: z.number(),
-  rounds: z.number(),
-  threads: z.number(),
-  steadyMs: z.number().optional(),
-});
-export const deviceIdentity = ({ name: _, machine: __, ...identity }: DeviceIdentity) => identity;
-/** One thing at a time on a device; and nothing is measured while this machine trains, where the device is this machine. */
-export const resourcesOf = ({ device, machine }: DeviceIdentity): string[] => [`device:${device}`, ...(machine === undefined ? [] : [machine])];
 
 /** How an INT8 engine's passport says where its ranges come from. */
 export const rangesNote = 'INT8 ranges: ';
@@ -48,16 +23,7 @@ export const buildStep = (pool: DevicePool) =>
   defineStep({
     name: 'build',
     version: 3,
-    config: z.strictObject({
-      identity: identitySchema,
-      precision: z.enum(['fp32', 'fp16', 'int8']),
-      batch: z.int().positive(),
-      threads: z.int().positive(),
-      engine: z.string(),
-      workspaceMiB: z.int().positive().optional(),
-      /** Several builds, of which the median by this protocol is kept. */
-      builds: z.strictObject({ count: z.int().min(2), protocol: protocolSchema }).optional(),
-    }),
+    config: buildConfigSchema,
     inputs: { onnx: 'onnx', cache: 'calibration-cache?' },
     // Named for what it stands for: "device says the engine is gone".
     outputs: { engine: 'passport' },
@@ -74,26 +40,13 @@ export const buildStep = (pool: DevicePool) =>
       // Before anything is uploaded; what the build itself would refuse too.
       const refusal = device.runtime.refuse({ precision: config.precision, batch: config.batch, calibration: inputs.cache !== undefined || isQuantized(graph) }, device.facts);
       if (refusal) throw refusal;
-      const shapes = Object.fromEntries(graph.inputs.map(input => [input.name, input.type.dims.map((dim, axis) => (axis === 0 ? config.batch : Number(dim)))]));
       const cache = inputs.cache === undefined ? undefined : await cacheForDevice(inputs.cache, join(scratch, 'cache'), device.facts.tensorrt, graph);
       const onProgress = told('stages', progress, log);
       const options = { signal, onProgress };
       const pushing = (what: string) => ({ signal, onProgress: (sent: BuildProgress) => onProgress({ ...sent, message: `pushing the ${what}` }) });
-      const model = await pushFile(device, inputs.onnx, pushing('network'));
+      await pushFile(device, inputs.onnx, pushing('network'));
       const calibration = cache === undefined ? undefined : await pushFile(device, cache, pushing('calibration cache'));
-      const spec: EngineSpec = {
-        model: model.path,
-        modelDigest: digests.onnx,
-        precision: config.precision,
-        batch: config.batch,
-        inputs: shapes,
-        // By its model too: other projects, and this one's other settings, keep their engines beside it.
-        engine: `engines/${config.engine}-${digests.onnx.slice(0, 12)}`,
-        threads: config.threads,
-        ...(config.workspaceMiB === undefined ? {} : { workspaceMiB: config.workspaceMiB }),
-        ...(calibration && digests.cache ? { calibration: { path: calibration.path, digest: digests.cache } } : {}),
-        ...(isQuantized(graph) ? { quantized: true } : {}),
-      };
+      const spec = engineSpec(config, graph, { model: digests.onnx, ...(calibration && digests.cache ? { calibration: { path: calibration.path, digest: digests.cache } } : {}) });
       const { builds } = config;
       const built = builds
         ? await buildMedianEngine(device, spec, { count: builds.count, protocol: { ...builds.protocol, batch: config.batch } }, options)
@@ -104,24 +57,6 @@ export const buildStep = (pool: DevicePool) =>
       await writeFile(outputs.engine, JSON.stringify(passport));
     },
   });
-
-/** Whether the graph carries its INT8 ranges as Q/DQ pairs. */
-export const isQuantized = (graph: Graph): boolean => graph.nodes.some(node => node.type === 'QuantizeLinear');
-
-/** The cache, seen to be this network's, under the header of the device's own TensorRT and of the calibrator that trtexec has, without which TensorRT rejects it. */
-export async function cacheForDevice(cache: string, copy: string, tensorrt: string | undefined, graph: Graph): Promise<string> {
-  const parsed = parseCalibrationCache(await readFile(cache, 'utf8'));
-  const known = new Set(parsed.entries.map(entry => entry.name));
-  const tensors = [...graph.inputs.map(({ name }) => name), ...graph.nodes.flatMap(({ outputs }) => outputs)];
-  const covered = tensors.filter(name => known.has(name)).length;
-  if (covered < 2 || !graph.inputs.some(({ name }) => known.has(name)))
-    throw new EdgeError('calibration-invalid', `The calibration cache names ${covered} of the ${tensors.length} tensors of this network: it belongs to another one.`, {
-      hint: 'Calibrate this very network: edgeforge run calibrate',
-    });
-  if (tensorrt === undefined) return cache;
-  await writeFile(copy, formatCalibrationCache(withHeader(parsed, tensorrt)));
-  return copy;
-}
 
 /** A device that was never reached: nothing about it can be planned, so all that stands for it is this step, which says why. */
 export const reachStep = (pool: DevicePool) =>

@@ -1,8 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { EdgeError } from '../../core/errors.ts';
 import type { Digest } from '../../core/fingerprint.ts';
 import { defineStep } from '../../core/recipe.ts';
+import { appConfig, installedService } from '../../deploy/app-unit.ts';
 import type { Device } from '../../deploy/open-device.ts';
 import { script } from '../../deploy/quote.ts';
 import { type ReleaseContent, releaseManifestSchema } from '../../deploy/release-manifest.ts';
@@ -12,8 +14,9 @@ import { deepstreamVersions } from '../../formats/deepstream-version.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import { parseReport } from '../../formats/report.ts';
 import type { DevicePool } from '../device-pool.ts';
+import { cacheForDevice, deviceIdentity, identitySchema, isQuantized, resourcesOf } from '../engine-source.ts';
 import { appOf, chosenEngine, engineFile, gateOf, type ReleasedEngine, releaseFiles } from '../release-content.ts';
-import { cacheForDevice, deviceIdentity, heard, identitySchema, isQuantized, readPassport, resourcesOf } from './device.ts';
+import { heard, readPassport } from './device.ts';
 
 /** Engines, models, cache, labels and DeepStream configs as one folder on the device that a service can run; the output is its manifest. Nothing becomes current by it. */
 export const releaseStep = (pool: DevicePool) =>
@@ -48,16 +51,17 @@ export const releaseStep = (pool: DevicePool) =>
       const { name, deepstream } = config;
       const files = releaseFiles({ name, graph, runtime: device.runtime.name, deepstream, engines });
       const chosen = chosenEngine(report, engines);
-      const app = appOf(chosen, engines);
+      // The application starts with one and the same name, whichever engine it runs.
+      const app = files.find(({ file }) => file === appOf(chosen, engines));
       const content: ReleaseContent = {
         project: config.project,
         device: device.name,
         report: digests.report,
         gate: gateOf(report),
         precision: chosen.precision,
-        ...(files.some(({ file }) => file === app) ? { app } : {}),
+        ...(app ? { app: appConfig } : {}),
         engines: engines.map((engine, index) => ({ file: engineFile(name, engine, device.runtime.name), passport: passports[index] as (typeof passports)[number] })),
-        files,
+        files: app ? [...files, { ...app, file: appConfig }] : files,
       };
       const { manifest, made } = await makeRelease(device, content, signal);
       log('info', made ? `release ${manifest.id}: ${manifest.engines.length} engines, ${manifest.files.length} files` : `release ${manifest.id} has just this content`);
@@ -70,22 +74,31 @@ export const switchStep = (pool: DevicePool) =>
   defineStep({
     name: 'switch',
     version: 1,
-    config: z.strictObject({ identity: identitySchema, keep: z.int().positive() }),
+    config: z.strictObject({ identity: identitySchema, keep: z.int().positive(), /** A service runs it. */ service: z.boolean() }),
     inputs: { release: 'release', verdict: 'measurement?' },
     // Named for what it stands for: "device says the current release is gone", when another one has taken its place.
     outputs: { 'current release': 'release' },
-    identity: ({ identity }) => deviceIdentity(identity),
+    identity: ({ identity, service }) => ({ ...deviceIdentity(identity), service }),
     exclusive: ({ identity }) => resourcesOf(identity),
     async recall({ config, outputs, signal }) {
       const { transport } = await pool.open(config.identity.name, signal);
       const { to } = z.object({ to: z.string() }).parse(JSON.parse(await readFile(outputs['current release'], 'utf8')));
       const { exitCode } = await transport.exec(script('[ "$(readlink current)" = "releases/$1" ]', to), { signal });
-      return exitCode === 0 ? 'valid' : 'gone';
+      if (exitCode !== 0) return 'gone';
+      return config.service && (await installedService(transport)) === undefined ? 'gone' : 'valid';
     },
     async run({ config, inputs, outputs, signal, log, note }) {
       const device = heard(await pool.open(config.identity.name, signal), log);
-      const { id } = await readManifest(inputs.release);
-      const { from, removed, notes } = await activateRelease(device, id, config.keep);
+      const { id, app } = await readManifest(inputs.release);
+      if (config.service && app === undefined)
+        throw new EdgeError(
+          'device-refused',
+          `Release ${id} has no DeepStream application, since ${device.name} runs ${device.runtime.name}: there is nothing for a service to run.`,
+          {
+            hint: `Leave service out for ${device.name}.`,
+          },
+        );
+      const { from, removed, notes } = await activateRelease(device, id, config);
       log('info', from === undefined ? `${id} is current` : `${id} is current, was ${from}`);
       if (removed.length > 0) log('info', `${removed.length} old releases are removed: ${removed.join(', ')}`);
       for (const text of notes) note(text);

@@ -5,7 +5,7 @@ import { runEventJsonSchema } from '../../core/run-events-schema.ts';
 import { findRun, listRuns } from '../../core/run-folder.ts';
 import { storeRoot } from '../../core/store-root.ts';
 import { openProject } from '../../pipeline/project.ts';
-import type { RunRequest } from '../../pipeline/run-main.ts';
+import type { RunRequest } from '../../pipeline/requested.ts';
 import type { Cli } from '../cli.ts';
 import { table } from '../output.ts';
 import { runAndWatch, watch } from '../watch.ts';

@@ -4,6 +4,7 @@ import { EdgeError } from '../../core/errors.ts';
 import { deviceNamed } from '../../deploy/registry.ts';
 import { mostBuilds } from '../../pipeline/benchmark-section.ts';
 import { nearestProject, openProject } from '../../pipeline/project.ts';
+import type { RunRequest } from '../../pipeline/requested.ts';
 import type { Cli } from '../cli.ts';
 import { runAndWatch } from '../watch.ts';
 
@@ -24,8 +25,9 @@ export function addDeployVerbs(program: Command, cli: Cli): void {
     .option('--model <file>', 'a finished .onnx or .etlt instead of the project’s own network')
     .option('--key-file <file>', 'the key of an .etlt')
     .option('--builds <k>', 'build every TensorRT engine k times, report how far the builds lie apart, keep the median one')
+    .option('--service', 'let a systemd unit run the DeepStream application of the current release')
     .option('--despite-gate', 'make the release current even where the accuracy gate was missed')
-    .option('--plan', 'only say what would run and why')
+    .option('--plan', 'only say what would run and why, and what would change on each device: pushes, builds, release, configs, services')
     .option('--dry-run', 'print every command that would run on the device')
     .action(cli.does(async (devices: string[], options: DeployOptions) => deploy(devices, options, cli)));
 
@@ -58,6 +60,7 @@ interface DeployOptions extends Common {
   readonly plan?: boolean;
   readonly dryRun?: boolean;
   readonly despiteGate?: boolean;
+  readonly service?: boolean;
 }
 
 /** The number that --builds names. Throws `usage` where it is none. */
@@ -71,25 +74,28 @@ function buildsOf({ builds }: DeployOptions): { readonly builds?: number } {
   return { builds: count };
 }
 
-async function deploy(names: readonly string[], options: DeployOptions, cli: Cli): Promise<number> {
-  if (options.model === undefined) {
-    const project = openProject({ folder: options.project });
-    const devices = names.length > 0 ? [...names] : Object.keys(project.settings.devices);
-    if (devices.length === 0)
-      throw new EdgeError('usage', 'The project names no device.', { hint: 'Add one under devices: in edgeforge.yaml, e.g. bench: {target: linux-x64, serve: true}.' });
-    if (options.plan) return (await planning()).plan(project, devices, options.json === true, cli);
-    if (options.dryRun) return (await planning()).rehearseDeploy(project, devices, cli.output);
-    return runAndWatch({
-      project,
-      request: { project: project.folder, devices, ...buildsOf(options), despiteGate: options.despiteGate === true },
-      output: cli.output,
-      json: options.json === true,
-      detach: false,
-    });
+/** What is asked for, as a run takes it. Throws `usage` where no device is. */
+function requestOf(names: readonly string[], options: DeployOptions): RunRequest {
+  const wishes = { ...buildsOf(options), despiteGate: options.despiteGate === true, service: options.service === true };
+  if (options.model !== undefined) {
+    if (names.length === 0) throw new EdgeError('usage', 'deploy --model needs a device.', { hint: 'Name it: edgeforge deploy DEVICE --model FILE' });
+    const model = { file: resolve(options.model), ...(options.keyFile ? { keyFile: resolve(options.keyFile) } : {}) };
+    return { project: nearestProject(options.project)?.folder ?? process.cwd(), devices: [...names], model, ...wishes };
   }
-  const project = nearestProject(options.project);
-  const folder = project?.folder ?? process.cwd();
-  if (names.length === 0) throw new EdgeError('usage', 'deploy --model needs a device.', { hint: 'Name it: edgeforge deploy DEVICE --model FILE' });
-  const model = { file: resolve(options.model), ...(options.keyFile ? { keyFile: resolve(options.keyFile) } : {}) };
-  return runAndWatch({ project: { folder }, request: { project: folder, devices: [...names], model }, output: cli.output, json: options.json === true, detach: false });
+  const project = openProject({ folder: options.project });
+  const devices = names.length > 0 ? [...new Set(names)] : Object.keys(project.settings.devices);
+  if (devices.length === 0)
+    throw new EdgeError('usage', 'The project names no device.', { hint: 'Add one under devices: in edgeforge.yaml, e.g. bench: {target: linux-x64, serve: true}.' });
+  return { project: project.folder, devices, ...wishes };
+}
+
+async function deploy(names: readonly string[], options: DeployOptions, { output }: Cli): Promise<number> {
+  const request = requestOf(names, options);
+  const json = options.json === true;
+  if (options.plan) return (await planning()).planDeploy(request, json, output);
+  if (options.dryRun && options.model === undefined) return (await planning()).rehearseDeploy(openProject({ folder: options.project }), request.devices ?? [], output);
+  const { devices = [] } = request;
+  // The events stay the events' schema: against each other the devices stand only where people read.
+  const after = async (folder: string) => output.out(await (await import('./deploy-table.ts')).deployTable(folder, devices));
+  return runAndWatch({ project: { folder: request.project }, request, output, json, detach: false, ...(devices.length > 1 && !json ? { after } : {}) });
 }

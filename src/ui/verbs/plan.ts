@@ -1,15 +1,17 @@
 import { digestOf } from '../../core/fingerprint.ts';
-import { planRecipe } from '../../core/plan.ts';
+import { type PlannedStep, planRecipe } from '../../core/plan.ts';
 import { Store } from '../../core/store.ts';
 import { storeRoot } from '../../core/store-root.ts';
 import type { RemotePath } from '../../deploy/device.ts';
 import { rehearse } from '../../deploy/work.ts';
 import { batchesOf, protocolOf } from '../../pipeline/benchmark-section.ts';
+import { type DevicePlan, planDevice } from '../../pipeline/deploy-plan.ts';
 import { DevicePool } from '../../pipeline/device-pool.ts';
 import type { Project } from '../../pipeline/project.ts';
-import { projectRecipe } from '../../pipeline/recipe.ts';
+import { type ProjectRecipe, projectRecipe } from '../../pipeline/recipe.ts';
+import { projectOf, type RunRequest, requestedRecipe } from '../../pipeline/requested.ts';
 import type { Cli } from '../cli.ts';
-import { type Output, table } from '../output.ts';
+import { bytesText, durationText, type Output, table } from '../output.ts';
 
 /** Prints, quoted as the transport would send it, every command of a deploy; nothing is reached and nothing runs. */
 export async function rehearseDeploy(project: Project, names: readonly string[], output: Output): Promise<number> {
@@ -43,10 +45,57 @@ export async function plan(project: Project, steps: readonly string[], json: boo
     output.out(JSON.stringify({ steps: planned, away }));
     return 0;
   }
+  printSteps(planned, away, output);
+  return 0;
+}
+
+function printSteps(planned: readonly PlannedStep[], away: ProjectRecipe['away'], output: Output): void {
   const marks = { cached: '=', run: '▸', unknown: '?' } as const;
   output.out(table(planned.map(({ step, status, because }) => [marks[status], step, status, because])));
   for (const { name, message, since } of away) output.out(`device ${name} does not answer (${message}); planned with its facts of ${since}`);
   const count = (status: string) => planned.filter(step => step.status === status).length;
   output.out(`${count('run')} to run, ${count('cached')} up to date${count('unknown') > 0 ? `, ${count('unknown')} unknown until the device answers` : ''}`);
+}
+
+/** Says what a deploy would run and why, and what it would change on each device that answers. Nothing is written there. */
+export async function planDeploy(request: RunRequest, json: boolean, output: Output): Promise<number> {
+  const project = projectOf(request);
+  const store = new Store(storeRoot(project.folder));
+  await using pool = new DevicePool(project);
+  const { recipe, away, only } = await requestedRecipe(request, { project, pool, store });
+  const planned = await planRecipe(recipe, { store, only });
+  const silent = new Set([...away.map(({ name }) => name), ...recipe.nodes.flatMap(({ id, step }) => (step.name === 'reach' ? [id.slice('reach '.length)] : []))]);
+  const devices = await Promise.all((request.devices ?? []).filter(name => !silent.has(name)).map(name => planDevice(name, { recipe, planned, pool, store })));
+  if (json) {
+    output.out(JSON.stringify({ steps: planned, away, devices }));
+    return 0;
+  }
+  printSteps(planned, away, output);
+  for (const device of devices) for (const line of deviceLines(device)) output.out(line);
   return 0;
 }
+
+/** What changes on one device, a line each. */
+function deviceLines({ device, pushes, builds, release, configs, services, unknown }: DevicePlan): readonly string[] {
+  const { current, next, changes, because } = release;
+  const bytes = pushes.reduce((sum, { send }) => sum + send, 0);
+  return [
+    '',
+    `${device}: ${changes ? `release ${current ?? 'none'} → ${next ?? 'a new one'} (${because})` : `release ${current} stays (${because})`}`,
+    ...pushes
+      .filter(({ send }) => send > 0)
+      .map(({ name, bytes, send }) => `  push     ${name}: ${bytesText(send)}${send < bytes ? ` of ${bytesText(bytes)}, the rest is there` : ''}`),
+    ...(pushes.length > 0 && bytes === 0 ? ['  push     nothing: all files lie there'] : []),
+    ...builds.map(
+      ({ step, reason, forecast, refused }) =>
+        `  build    ${step.split(' ').slice(2).join(' ')}: ${reason}${forecast ? `; ${forecastText(forecast)}` : ''}${refused ? `; refused: ${refused.message}` : ''}`,
+    ),
+    ...configs.map(line => `  config   ${line}`),
+    ...services.map(line => `  service  ${line}`),
+    ...unknown.map(line => `  unknown  ${line}`),
+    ...(!changes && pushes.length === 0 && builds.length === 0 ? ['  nothing changes there'] : []),
+  ];
+}
+
+const forecastText = ({ seconds, basis, peakMB, diskMB }: NonNullable<DevicePlan['builds'][number]['forecast']>): string =>
+  `${seconds === undefined ? 'no earlier build tells how long' : `about ${durationText(1000 * seconds)} (${basis})`}, ${peakMB} MB of memory, ${diskMB} MB of disk`;

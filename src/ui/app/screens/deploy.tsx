@@ -106,15 +106,46 @@ const withDevice = (state: UiState, what: (device: string) => UserAction): UserA
   return device === undefined ? { not: 'The project names no device: add one under devices: in edgeforge.yaml.' } : what(device);
 };
 
-/** Earlier runs that ended well: each may be what a device goes back to. */
-function rollback(state: UiState, device: string): UserAction | { readonly not: string } {
+/** The releases that lie on the device: the one before, any by its name, or only a look. */
+const rollback = (device: string): UserAction => ({
+  type: 'open',
+  dialog: {
+    kind: 'ask',
+    title: `Go back on ${device} to an earlier release? The project stays as it is; d makes its own release current again.`,
+    lost: [],
+    cli: `edgeforge rollback ${device}`,
+    cursor: 0,
+    choices: [
+      { key: 'l', label: 'See the releases first', does: { type: 'command', words: ['releases', device] } },
+      { key: 'y', label: 'To the release before the current one', does: { type: 'command', words: ['rollback', device] } },
+      {
+        key: 'r',
+        label: 'To one that I name',
+        does: {
+          type: 'open',
+          dialog: {
+            kind: 'prompt',
+            title: `Which release of ${device}?`,
+            hint: 'Its id, or the end of it.',
+            text: '',
+            does: { type: 'command', words: ['rollback', device, '{text}'] },
+          },
+        },
+      },
+      { key: 'n', label: 'Leave it' },
+    ],
+  },
+});
+
+/** Earlier runs that ended well: the network of each may be deployed again. */
+function earlierRun(state: UiState, device: string): UserAction | { readonly not: string } {
   const earlier = (state.sources.runs?.value ?? []).filter(({ status }) => status === 'ok').slice(1, 10);
-  if (earlier.length === 0) return { not: 'There is no earlier run that ended well: nothing to go back to.' };
+  if (earlier.length === 0) return { not: 'There is no earlier run that ended well: no network to deploy again.' };
   return {
     type: 'open',
     dialog: {
       kind: 'pick',
-      title: `Go back on ${device}: deploy the network of which run? The project stays as it is; d deploys its own again.`,
+      title: `Deploy the network of which run to ${device}? The project stays as it is; d deploys its own again.`,
       cursor: 0,
       choices: earlier.map(({ id, folder, startedAt, command }, index) => {
         const file = join(folder, 'out', 'model', `${state.sources.project?.value?.settings.task ?? 'detectnet_v2'}.onnx`);
@@ -133,7 +164,7 @@ export const deployScreen: Screen = {
   name: 'deploy',
   key: '7',
   title: 'Deploy',
-  about: 'Each device: what is stale there, deploying, the progress of every step, going back to an earlier run’s network.',
+  about: 'Each device: what is stale there, deploying, the progress of every step, going back to an earlier release.',
   view: Deploy,
   needs: ['project', 'plan', 'runs'],
   panes: [
@@ -167,8 +198,14 @@ export const deployScreen: Screen = {
     },
     {
       key: 'b',
-      help: 'go back to an earlier run',
-      action: state => withDevice(state, device => rollback(state, device) as UserAction),
+      help: 'go back to an earlier release',
+      action: state => withDevice(state, rollback),
+      cli: state => `edgeforge rollback ${deviceOf(state) ?? 'DEVICE'}`,
+    },
+    {
+      key: 'B',
+      help: 'deploy an earlier run’s network',
+      action: state => withDevice(state, device => earlierRun(state, device) as UserAction),
       cli: state => `edgeforge deploy ${deviceOf(state) ?? 'DEVICE'} --model FILE`,
     },
     {
