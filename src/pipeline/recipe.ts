@@ -225,7 +225,9 @@ async function networkConfig(project: Project, { network, training }: SpecPlan, 
   const { model } = project.settings;
   const { pretrained, loadGraph: _, preprocess, freezeBlocks, ...settings } = network;
   const labels = training.task.name === 'detectnet_v2' ? { labels: training.task.settings.labels } : {};
-  const backbone = model.onnx ?? (pretrained?.endsWith('.onnx') ? pretrained : undefined);
+  const named = pretrained?.endsWith('.onnx') ? inProject(project.folder, pretrained) : undefined;
+  const ours = model.onnx === undefined && named !== undefined && (await isNetworkOf(named, network.architecture)) ? named : undefined;
+  const backbone = model.onnx ?? (ours === undefined ? named : undefined);
   const bias = model.coverageBias === undefined ? {} : { coverageBias: model.coverageBias };
   if (backbone !== undefined) {
     const source = await sourceFile(inProject(project.folder, backbone), cache, 'model.onnx');
@@ -233,7 +235,7 @@ async function networkConfig(project: Project, { network, training }: SpecPlan, 
     const more = { ...(model.cut === undefined ? {} : { cut: model.cut }), ...(model.preprocess === undefined ? {} : { preprocess: model.preprocess }) };
     return { from: 'onnx' as const, settings: { task: project.settings.task, ...labels, ...at, ...more, ...bias }, source };
   }
-  if (pretrained !== undefined) {
+  if (pretrained !== undefined && ours === undefined) {
     throw new EdgeError('format-unsupported', `The spec's pretrained model ${pretrained} is no ONNX file.`, {
       hint: 'NVIDIA’s .tlt and .hdf5 are not readable outside TLT: name an .onnx, or remove pretrained_model_file to start from scratch.',
       where: { path: 'model_config.pretrained_model_file' },
@@ -249,7 +251,14 @@ async function networkConfig(project: Project, { network, training }: SpecPlan, 
       preprocess: model.preprocess ?? preprocess,
       ...(model.width === undefined ? {} : { widthMultiplier: model.width }),
     },
+    ...(ours === undefined ? {} : { pretrained: await sourceFile(ours, cache, 'model_config.pretrained_model_file') }),
   };
+}
+/** Whether a file is a network of this architecture that was made here: its weights are then taken by name, its head's among them. */
+async function isNetworkOf(file: string, architecture: string): Promise<boolean> {
+  const [{ readFile }, { readOnnx }, { networkInfoOf }] = await Promise.all([import('node:fs/promises'), import('../formats/onnx.ts'), import('../graph/network-info.ts')]);
+  const bytes = await readFile(file).catch(() => undefined);
+  return bytes !== undefined && networkInfoOf(readOnnx(bytes))?.architecture === architecture;
 }
 
 function selected(recipe: Recipe, words: readonly string[]): string[] {

@@ -52,15 +52,14 @@ const classifier = (title: string, classes: number, batch: number, network: (lab
   },
 });
 
+const resnet18 = (labels: string[]): Network => buildNetwork({ architecture: 'classification_resnet18', labels, height: 224, width: 224, usePooling: true });
+
 /** The cases by name; `full` ones only where asked for. */
 export const trainCases: Readonly<Record<string, TrainCase & { readonly full?: true }>> = {
-  resnet18: classifier('ResNet-18', 1000, 8, labels => buildNetwork({ architecture: 'classification_resnet18', labels, height: 224, width: 224, usePooling: true })),
+  resnet18: classifier('ResNet-18', 1000, 8, resnet18),
+  'resnet18-16': classifier('ResNet-18', 1000, 16, resnet18),
   'detectnet-192': detector(192, 320, 8),
   'detectnet-384': detector(384, 640, 4),
   mobilenet: classifier('MobileNetV1', 1000, 16, labels => mobilenet(labels, 224)),
-  'resnet18-16': {
-    ...classifier('ResNet-18', 1000, 16, labels => buildNetwork({ architecture: 'classification_resnet18', labels, height: 224, width: 224, usePooling: true })),
-    full: true,
-  },
   demo: { ...detector(192, 320, 4, 0.5), full: true },
 };

@@ -49,6 +49,7 @@ const middles: readonly Middle[] = [
   { type: 'LRN', attributes: { size: int(5), alpha: float(0.5) } },
   { type: 'Relu' },
   { type: 'Clip', more: [0, 0.6] },
+  { type: 'Clip', more: [-0.3, 0.4] },
   { type: 'LeakyRelu', attributes: { alpha: float(0.1) } },
   { type: 'PRelu', more: [noise([channels, 1, 1], 11)] },
   { type: 'Elu' },
