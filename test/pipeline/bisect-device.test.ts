@@ -45,6 +45,10 @@ async function changed(from: RegExp, to: string): Promise<string> {
   return file;
 }
 
+test('the engines that are compared stand among the project’s artifacts', async () => {
+  const { out } = await cli('artifacts', '--project', project.folder);
+  for (const precision of ['fp32', 'int8']) expect(out).toContain(`bench-a: bench-a-${precision}-`);
+});
 test('as exported nothing changes beyond a weak network’s noise', { timeout: limitMs }, async () => {
   const { code, result } = await bisect();
   expect(result.stages.map(({ name, precision, grade }) => [name, precision, grade])).toEqual([

@@ -10,7 +10,7 @@ import type { Passport } from '../../deploy/device.ts';
 import { gradeOf } from '../../deploy/grade.ts';
 import type { Device } from '../../deploy/open-device.ts';
 import { inferOnDevice } from '../../deploy/work.ts';
-import type { DeepstreamVersion } from '../../formats/deepstream-version.ts';
+import { type DeepstreamVersion, deepstreamVersionOf } from '../../formats/deepstream-version.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import { f32, type Graph, type Tensor } from '../../graph/ir.ts';
 import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
@@ -39,7 +39,8 @@ export interface BisectRequest {
   readonly precision?: Precision | undefined;
   /** An nvinfer config instead of the exported one. */
   readonly config?: string | undefined;
-  readonly deepstream: DeepstreamVersion;
+  /** The version that reads the config; absent: the device's own, else the project's. */
+  readonly deepstream?: DeepstreamVersion | undefined;
   /** A folder of gie-kitti-output-dir, here or on the device, and the muxer's frame where it is not the images' own size. */
   readonly kitti?: string | undefined;
   readonly frame?: Size | undefined;
@@ -57,14 +58,16 @@ export interface DeviceBisection extends Change {
 
 /** The same validation images through the exported network on this host, through a device's engines and through DeepStream (emulated from a config, or as a real run wrote it). Throws where the project has not come so far. */
 export async function bisectDevice(request: BisectRequest): Promise<DeviceBisection> {
-  const { project, store, pool, signal, deepstream, onStage = () => {} } = request;
+  const { project, store, pool, signal, onStage = () => {} } = request;
   const exported = await madeBy(store, 'export', 'fp32', 'Export first: edgeforge run export');
   const graph = readOnnx(await readFile(exported));
   const plan = (await readPlan(project, project.settings.model.spec)).training;
   const device = await pool.open(request.device, signal);
+  const { deepstream: own } = device.facts;
+  const deepstream = request.deepstream ?? (own === undefined ? project.settings.export.deepstream : deepstreamVersionOf(own));
   const passports = await enginesOf(store, device, request.precision);
-  const own = await exportedConfig(store, request.precision ?? passports.at(-1)?.precision);
-  const wanted = await readSetup(own, deepstream);
+  const exportedFile = await exportedConfig(store, request.precision ?? passports.at(-1)?.precision);
+  const wanted = await readSetup(exportedFile, deepstream);
   // The exported config of FP32 is FP16's: it is the engine that runs which counts.
   const deployed = request.config === undefined ? asBuilt(wanted, request.precision ?? passports.at(-1)?.precision) : await readSetup(request.config, deepstream);
   onStage('reading images');

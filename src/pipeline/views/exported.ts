@@ -59,12 +59,14 @@ async function engines(store: Store, devices: readonly string[]): Promise<Artifa
   const found = await Promise.all(
     [...last.values()].map(async (record): Promise<ArtifactView | undefined> => {
       const digest = record.outputs.engine;
-      const { identity } = record.config as { identity?: { name?: string } };
-      if (!digest || !devices.includes(identity?.name ?? '')) return undefined;
+      // A device's name is no identity, so no record holds it but in the engine's own name.
+      const { engine: called = '' } = record.config as { engine?: string };
+      const device = devices.toSorted((a, b) => b.length - a.length).find(name => called.startsWith(`${name}-`));
+      if (!digest || device === undefined) return undefined;
       const text = await readFile(store.path(digest), 'utf8').catch(() => undefined);
       if (text === undefined) return undefined;
       const { engine } = JSON.parse(text) as Passport;
-      return { name: `${identity?.name}: ${basename(engine.path)}`, digest: engine.digest, bytes: engine.bytes, at: record.at, step: 'build' };
+      return { name: `${device}: ${basename(engine.path)}`, digest: engine.digest, bytes: engine.bytes, at: record.at, step: 'build' };
     }),
   );
   return found.filter(each => each !== undefined);

@@ -37,7 +37,7 @@ export function addBisectVerb(program: Command, cli: Cli): void {
     .option('--images <n>', 'validation images to compare', countOf, 8)
     .option('--precision <precision>', 'only this engine (fp32, fp16, int8)', precisionOf)
     .option('--config <file>', 'the nvinfer config that runs, instead of the exported one')
-    .option('--deepstream <version>', 'the version that reads it (default: export.deepstream)', versionOf)
+    .option('--deepstream <version>', 'the version that reads it (default: the device’s own, else export.deepstream)', versionOf)
     .option('--kitti <dir>', 'what gie-kitti-output-dir wrote of these images, here or on the device, instead of the emulated stage')
     .option('--frame <size>', 'the muxer’s width and height, such as 1920x1080, where they are not the images’ own', sizeOf)
     .option('--iou <overlap>', 'least overlap of boxes that are the same', shareOf, 0.5)
@@ -61,7 +61,7 @@ async function bisect(name: string, options: BisectOptions, { output }: Cli): Pr
     images,
     precision,
     config: options.config === undefined ? undefined : resolve(options.config),
-    deepstream: options.deepstream ?? project.settings.export.deepstream,
+    deepstream: options.deepstream,
     kitti,
     frame,
     tolerance: { iou, score, share },
