@@ -113,7 +113,7 @@ export function gpuOf(csv: string): { gpu: string; driver?: string; memoryMB?: n
 /** The processor features that decide how fast a CPU runtime is, as /proc/cpuinfo names them. */
 export const tellingFeatures = ['avx2', 'avx512f', 'avx512bw', 'avx512_vnni', 'avx_vnni', 'amx_int8', 'avx512_fp16', 'asimd', 'asimdhp', 'asimddp', 'i8mm', 'bf16', 'sve'] as const;
 /** Model, cores and telling features from /proc/cpuinfo and `nproc`; ARM says a part number where x86 says a name. */
-export function cpuOf(cpuinfo: string, nproc: string): { model: string; cores: number; features: string[]; x86: boolean } {
+export function cpuOf(cpuinfo: string, nproc: string): { model: string; cores: number; features: string[] } {
   const line = (key: string): string | undefined => optional(new RegExp(`^${key}\\s*:\\s*(.*)$`, 'm').exec(cpuinfo)?.[1]);
   const flags = new Set((line('flags') ?? line('Features') ?? '').split(/\s+/));
   const part = line('CPU part');
@@ -122,7 +122,6 @@ export function cpuOf(cpuinfo: string, nproc: string): { model: string; cores: n
     model: line('model name') ?? (part ? `ARM implementer ${line('CPU implementer') ?? '?'} part ${part}` : 'unknown processor'),
     cores,
     features: tellingFeatures.filter(feature => flags.has(feature)),
-    x86: line('vendor_id') !== undefined,
   };
 }
 
@@ -134,3 +133,29 @@ export const memoryOf = (meminfo: string): number => Math.round(Number(/MemTotal
 export const freeDiskOf = (df: string): number => Math.round(Number(df.trim().split(/\s+/).at(-1) ?? 0) / 1024) || 0;
 export const architectureOf = (machine: string): 'x64' | 'arm64' | 'other' =>
   /^(x86_64|amd64)$/.test(machine.trim()) ? 'x64' : /^(aarch64|arm64)$/.test(machine.trim()) ? 'arm64' : 'other';
+
+/**
+ * What plays the processor, where it is not a real one; undefined where it is, also inside a virtual machine that runs on the processor itself.
+ * A foreign architecture's cpuinfo shows qemu-user; QEMU's own board and names show qemu-system. QEMU writes `KVM Virtual Machine` (ARM) and lends kvm-clock (x86) only
+ * where the real processor computes (hw/arm/virt.c, virt_build_smbios).
+ */
+export function emulatorOf({
+  machine,
+  cpuinfo,
+  compatible,
+  vendor,
+  clocks,
+}: {
+  machine: string;
+  cpuinfo: string;
+  compatible: string;
+  vendor: string;
+  clocks: string;
+}): string | undefined {
+  const arm = architectureOf(machine) === 'arm64';
+  if (arm && /^vendor_id\s*:/m.test(cpuinfo)) return 'qemu-user on an x86 processor';
+  if (vendor.includes('KVM Virtual Machine') || /\bkvm-clock\b/.test(clocks)) return undefined;
+  if (arm && (compatible.includes('linux,dummy-virt') || /QEMU/i.test(vendor))) return "QEMU's virt board";
+  if (!arm && /^model name\s*:.*QEMU (?:TCG|Virtual) CPU/m.test(cpuinfo)) return "QEMU's x86 processor";
+  return undefined;
+}

@@ -123,6 +123,8 @@ export interface Facts {
   readonly converter?: string;
   /** We are inside a container: TensorRT is the image's, clocks and power are the host's. */
   readonly container?: boolean;
+  /** What plays the processor, where it is no real one: its times say nothing of any device. */
+  readonly emulator?: string;
   /** True where the processor or one of NVIDIA's programs is played by something else: nothing from there is ever graded `measured`. */
   readonly emulated: boolean;
   readonly at: string;

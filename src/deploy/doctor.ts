@@ -136,7 +136,9 @@ export function doctorDevice(device: Device): readonly DoctorRow[] {
   return [
     row('device', 'ok', `${facts.model}, ${facts.os}, kernel ${facts.kernel}${facts.emulated ? ' (emulated: its times are no measurements)' : ''}`),
     row('target', 'ok', `${target.name}: ${target.title}${facts.module ? `, module ${facts.module}` : ''}`),
-    row('processor', 'ok', `${facts.cpu.model}, ${facts.cpu.cores} cores`),
+    facts.emulator === undefined
+      ? row('processor', 'ok', `${facts.cpu.model}, ${facts.cpu.cores} cores`)
+      : row('processor', 'note', `${facts.cpu.model}, ${facts.cpu.cores} cores, played by ${facts.emulator}: what it computes is right, its times say nothing of any device`),
     memoryRow(device),
     facts.freeDiskMB < 1024 ? row('free disk', 'note', `${facts.freeDiskMB} MB`, `edgeforge device clean ${device.name}`) : row('free disk', 'ok', `${facts.freeDiskMB} MB`),
     row('glibc', facts.glibc === undefined ? 'note' : 'ok', facts.glibc ?? 'not glibc'),

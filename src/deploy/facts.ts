@@ -1,6 +1,22 @@
 import { EdgeError } from '../core/errors.ts';
 import { canonical, digestOf } from '../core/fingerprint.ts';
-import { architectureOf, cpuOf, cudaOf, deepstreamOf, freeDiskOf, glibcOf, gpuOf, jetpackOf, jetsonOf, l4tOf, memoryOf, osOf, powerModeOf, tensorrtOf } from './_parse-facts.ts';
+import {
+  architectureOf,
+  cpuOf,
+  cudaOf,
+  deepstreamOf,
+  emulatorOf,
+  freeDiskOf,
+  glibcOf,
+  gpuOf,
+  jetpackOf,
+  jetsonOf,
+  l4tOf,
+  memoryOf,
+  osOf,
+  powerModeOf,
+  tensorrtOf,
+} from './_parse-facts.ts';
 import { availableOf, busyOf, clocksOf, cudnnOf, modesOf, powerModeIdOf, sudoOf, swapOf, temperaturesOf } from './_parse-state.ts';
 import { type Fact, type Facts, type Runtime, standInMark, type Transport } from './device.ts';
 import { script } from './quote.ts';
@@ -32,6 +48,7 @@ export const questions = {
   power: 'nvpmodel -q </dev/null',
   gpu: 'nvidia-smi --query-gpu=name,driver_version,memory.total,compute_cap,power.limit --format=csv,noheader,nounits || nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader,nounits',
   vendor: 'cat /sys/class/dmi/id/sys_vendor /sys/class/dmi/id/product_name',
+  clocksources: 'cat /sys/devices/system/clocksource/clocksource0/available_clocksource',
   user: 'id -un; id -u',
   // Asks for no password and changes nothing.
   sudo: 'sudo -n -l </dev/null',
@@ -77,6 +94,7 @@ export function factsOf(answers: Answers, deviceId: string, at: string): Facts {
   const l4t = l4tOf(answers.tegra, answers.l4tCore);
   const card = jetson ? undefined : gpuOf(answers.gpu);
   const architecture = architectureOf(answers.machine);
+  const emulator = emulatorOf({ ...answers, clocks: answers.clocksources });
   const product = answers.vendor.trim().split('\n').filter(Boolean).join(' ');
   return present({
     deviceId,
@@ -102,12 +120,8 @@ export function factsOf(answers: Answers, deviceId: string, at: string): Facts {
     module: jetson?.module,
     trtexec: answers.trtexec.trim().split('\n')[0] || undefined,
     ...stateOf(answers),
-    emulated:
-      answers.standIns.trim() !== '' ||
-      answers.banner.includes('[emulated]') ||
-      (architecture === 'arm64' && cpu.x86) ||
-      answers.compatible.includes('linux,dummy-virt') ||
-      (architecture === 'arm64' && /QEMU/i.test(answers.vendor)),
+    emulator,
+    emulated: answers.standIns.trim() !== '' || answers.banner.includes('[emulated]') || emulator !== undefined,
     at,
   }) as Facts;
 }

@@ -65,7 +65,6 @@ describe('parsers and their fallbacks', () => {
       model: 'AMD EPYC',
       cores: 2,
       features: ['avx2', 'avx512f', 'avx512_vnni'],
-      x86: true,
     });
     expect(cpuOf('processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd42\nFeatures\t: fp asimd asimdhp asimddp\n', '').features).toEqual(['asimd', 'asimdhp', 'asimddp']);
   });
