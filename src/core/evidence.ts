@@ -16,6 +16,8 @@ export interface Protocol {
   readonly threads: number;
   /** How long a board may warm up for a steady temperature beyond `warmUpMs`; absent: not at all. */
   readonly steadyMs?: number | undefined;
+  /** Name or id of a Jetson's power mode to measure in; absent: the one it is in. */
+  readonly powerMode?: string | undefined;
   /** Absent: batch 1 is single_stream, others offline. */
   readonly scenario?: Scenario | undefined;
 }

@@ -18,6 +18,8 @@ export const deviceDefinitionSchema = z
     service: z.boolean().optional(),
     /** Releases that stay on the device, the current and the one before it always; left out: 3. */
     releases: z.int().positive().max(1000).optional(),
+    /** A Jetson's power mode to measure in, by nvpmodel's name or id; the one before is given back. Left out: the one it is in. */
+    powerMode: z.union([z.string().min(1), z.int().nonnegative().transform(String)]).optional(),
   })
   .refine(value => [value.ssh, value.serve, value.local].filter(item => item !== undefined).length === 1, {
     message: 'a device is reached in exactly one way: ssh: user@host, serve: true or local: true',

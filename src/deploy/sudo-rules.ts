@@ -1,3 +1,4 @@
+import { EdgeError } from '../core/errors.ts';
 import { mayRun } from './_parse-state.ts';
 import type { Facts } from './device.ts';
 
@@ -20,6 +21,19 @@ export const sudoersMend = ({ user = '$USER' }: Pick<Facts, 'user'>): string =>
 
 /** May clocks be held and given back here without a password? */
 export const mayLockClocks = ({ sudo }: Pick<Facts, 'sudo'>): boolean => sudo !== undefined && mayRun(sudo, jetsonClocks);
+
+/** The id of a power mode by its name or id. Throws `usage` where the board has no such mode, `device-refused` where nobody may set it. */
+export function powerModeIdFor(wish: string, facts: Pick<Facts, 'kind' | 'model' | 'powerModes' | 'powerModeId' | 'sudo' | 'user'>): number {
+  const modes = facts.powerModes ?? [];
+  const found = modes.find(({ id, name }) => name === wish || String(id) === wish);
+  if (facts.kind !== 'jetson' || !found)
+    throw new EdgeError('usage', `${facts.model} has no power mode "${wish}".`, {
+      hint: modes.length > 0 ? `Its modes: ${modes.map(({ id, name }) => `${name} (${id})`).join(', ')}.` : 'Leave powerMode out for this device.',
+    });
+  if (found.id !== facts.powerModeId && (facts.sudo === undefined || !mayRun(facts.sudo, nvpmodel)))
+    throw new EdgeError('device-refused', `The power mode ${found.name} was asked for, but it cannot be set without a password.`, { hint: `On the board: ${sudoersMend(facts)}` });
+  return found.id;
+}
 
 /** May power mode and clocks be set here without a password? */
 export const maySetClocks = ({ sudo }: Pick<Facts, 'sudo'>): boolean => sudo !== undefined && mayRun(sudo, nvpmodel) && mayRun(sudo, jetsonClocks);

@@ -26,6 +26,7 @@ export const protocolSchema = z.strictObject({
   rounds: z.number(),
   threads: z.number(),
   steadyMs: z.number().optional(),
+  powerMode: z.string().optional(),
 });
 /** What of it decides outputs: not how it is reached now. */
 export const deviceIdentity = ({ name: _, machine: __, ...identity }: DeviceIdentity) => identity;

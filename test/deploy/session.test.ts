@@ -135,14 +135,30 @@ describe('on a Jetson', () => {
     writeFileSync(`${bench.board.home}/stand-in/state.json`, JSON.stringify(unlocked));
   });
 
+  it('a power mode that is asked for is set, told and given back; one that cannot be is an error', { timeout: limitMs }, async () => {
+    bench.board.file('/etc/nvpmodel.conf', ['MODE_15W_2CORE', 'MODE_15W_4CORE', 'MODE_15W_6CORE'].map((name, id) => `< POWER_MODEL ID=${id} NAME=${name} >\n`).join(''));
+    const short = { durationMs: 1000, rounds: 1 };
+    const { evidence } = await bench.measure({}, { ...short, powerMode: 'MODE_15W_6CORE' });
+    expect(evidence.board).toMatchObject({ powerMode: 'MODE_15W_6CORE', clocks: 'locked', restored: true });
+    expect(bench.board.state()).toEqual(unlocked);
+    await expect(bench.measure({}, { ...short, powerMode: 'MAXN' })).rejects.toMatchObject({ code: 'usage', hint: expect.stringContaining('MODE_15W_4CORE (1)') });
+    await expect(bench.measure({}, { ...short, powerMode: '1', rights: false })).rejects.toMatchObject({ code: 'device-refused', hint: expect.stringContaining('sudoers') });
+    await expect(bench.measure({ modeNeedsRestart: true }, { ...short, powerMode: '1' })).rejects.toMatchObject({
+      code: 'device-refused',
+      message: expect.stringContaining('restart'),
+    });
+    expect(bench.board.state()).toEqual(unlocked);
+  });
+
   it('killed outright, its guard ends what it left and gives the clocks back', { timeout: limitMs }, async () => {
     let killed = 0;
     const running = bench.measure(
       {},
       {
+        powerMode: '2',
         during(message) {
           if (message !== 'round 1 of 2' || killed) return;
-          expect(bench.board.state().locked).toBe(true);
+          expect(bench.board.state()).toMatchObject({ locked: true, mode: 2 });
           killed = Number(readFileSync(bench.board.remote('clocks/session'), 'utf8').split(' ')[0]);
           process.kill(killed, 'SIGKILL');
         },
@@ -160,7 +176,7 @@ describe('on a Jetson', () => {
   });
 
   it('what a session before a crash of session and guard left is given back first', { timeout: limitMs }, async () => {
-    writeFileSync(bench.board.remote('clocks/held'), readFileSync('/proc/sys/kernel/random/boot_id'));
+    writeFileSync(bench.board.remote('clocks/held'), `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} - 1\n`);
     bench.board.file('/root/edgeforge-clocks.conf', JSON.stringify(unlocked));
     writeFileSync(`${bench.board.home}/stand-in/state.json`, JSON.stringify({ ...unlocked, locked: true }));
     const { evidence } = await bench.measure();

@@ -1,6 +1,6 @@
 #!/bin/sh
 # A measuring session on a board, whole and by itself: what was set is given back whatever happens here or to the link. POSIX shell and coreutils only; runs in ~/.edgeforge.
-#   session.sh measure KEY=VALUE… -- COMMAND…   folder, rounds, engines, clocks (1: lock them), sampler (tegrastats, nvidia-smi or none), warm (1: a warm-up per engine follows the engines), steady (s)
+#   session.sh measure KEY=VALUE… -- COMMAND…   folder, rounds, engines, clocks (1: lock them), power (id of a mode to measure in), sampler (tegrastats, nvidia-smi or none), warm (1: a warm-up per engine follows the engines), steady (s)
 #   session.sh guard PID STARTED                waits until that session is gone, ends what it left and gives the clocks back
 # A COMMAND is a word of shell text that times one engine once and writes its queries to FOLDER/times.json.
 # Log: lines that begin with byte 30 are ours, the word after it says what follows; times are seconds of /proc/uptime.
@@ -12,10 +12,17 @@ boot() { cat /proc/sys/kernel/random/boot_id 2>/dev/null; }
 started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 living() { kill -0 "$1" 2>/dev/null && [ "$(started "$1")" = "$2" ]; }
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
-# May be called by session and guard, and again: a restart of the board has given the clocks back already.
+mode_now() { nvpmodel -q </dev/null 2>/dev/null | sed -n '/^[0-9][0-9]*$/p' | tail -1; }
+# HELD says under which boot, the power mode before (- where it stayed) and whether clocks were kept (1). May be called by session and guard, and again.
 give_back() {
   [ -f $held ] || return 0
-  [ "$(cat $held)" != "$(boot)" ] || root jetson_clocks --restore $kept </dev/null >/dev/null 2>&1 || return 1
+  read -r when mode clocks_kept <$held
+  # A mode outlives a restart of the board; clocks do not.
+  if [ "$mode" != - ] && [ "$(mode_now)" != "$mode" ]; then
+    root nvpmodel -m "$mode" </dev/null >/dev/null 2>&1
+    [ "$(mode_now)" = "$mode" ] || return 1
+  fi
+  if [ "$clocks_kept" = 1 ] && [ "$when" = "$(boot)" ]; then root jetson_clocks --restore $kept </dev/null >/dev/null 2>&1 || return 1; fi
   rm -f $held
 }
 
@@ -34,7 +41,7 @@ fi
 
 shift
 while [ "$1" != -- ]; do
-  case $1 in folder=* | rounds=* | engines=* | clocks=* | sampler=* | warm=* | steady=*) eval "${1%%=*}=\${1#*=}" ;; esac
+  case $1 in folder=* | power=* | rounds=* | engines=* | clocks=* | sampler=* | warm=* | steady=*) eval "${1%%=*}=\${1#*=}" ;; esac
   shift
 done
 shift
@@ -106,20 +113,28 @@ run() {
 }
 
 [ "$sampler" = none ] || sample >"$folder/samples" 2>/dev/null &
-mark mode
-nvpmodel -q </dev/null 2>/dev/null
 if [ "$sampler" = nvidia-smi ]; then
   mark card
   nvidia-smi --query-gpu=persistence_mode,clocks.sm,clocks.max.sm,power.limit --format=csv,noheader,nounits
 fi
+was=- clocks_kept=0
+[ -z "$power" ] || [ "$(mode_now)" = "$power" ] || was=$(mode_now)
 if [ "$clocks" = 1 ]; then
   mark before
   root jetson_clocks --show </dev/null 2>&1
   # It asks before it writes over a snapshot.
-  if echo y | root jetson_clocks --store $kept 2>&1; then
-    boot >$held
-    root jetson_clocks </dev/null 2>&1
-  fi
+  if echo y | root jetson_clocks --store $kept 2>&1; then clocks_kept=1; fi
+fi
+[ "$was$clocks_kept" = -0 ] || echo "$(boot) $was $clocks_kept" >$held
+if [ "$was" != - ]; then
+  # Some modes ask for a restart of the board: without an answer the mode stays.
+  root nvpmodel -m "$power" </dev/null 2>&1
+  [ "$(mode_now)" = "$power" ] || finish 76
+fi
+mark mode
+nvpmodel -q </dev/null 2>/dev/null
+if [ "$clocks" = 1 ]; then
+  [ $clocks_kept = 0 ] || root jetson_clocks </dev/null 2>&1
   mark during
   root jetson_clocks --show </dev/null 2>&1
 fi

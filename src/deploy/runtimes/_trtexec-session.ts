@@ -8,7 +8,7 @@ import { commandText } from '../quote.ts';
 import { parseSessionLog, type SessionLog, type SessionRun, sessionMark } from '../session-log.ts';
 import { boardStateOf, conditionNotes, energyOf, heatOf, voidBecause, voidReasons, type Window } from '../session-verdict.ts';
 import { latencySummary } from '../statistics.ts';
-import { mayLockClocks, sudoersMend } from '../sudo-rules.ts';
+import { mayLockClocks, powerModeIdFor, sudoersMend } from '../sudo-rules.ts';
 import { benchWords, profiled, tensorrtVersion, tracesWarmUp, wholeSeconds } from './_trtexec-words.ts';
 
 /** The shell program that measures on the device. */
@@ -16,6 +16,8 @@ export const sessionFile = inPackage('src/deploy/runner/session.sh');
 const folder: RemotePath = 'jobs/session';
 /** Its exit code where another session lives there. */
 const sessionBusy = 75;
+/** … and where the board did not take the power mode. */
+const modeStays = 76;
 /** trtexec starts anew each round: this much warm-up brings the clocks and caches of a warm board back. */
 const roundWarmUpMs = 1000;
 
@@ -33,12 +35,14 @@ export function benchJob(entries: readonly BenchEntry[], facts: Facts, payload: 
   const most = (key: 'rounds' | 'warmUpMs' | 'steadyMs') => Math.max(...entries.map(({ protocol }) => protocol[key] ?? 0));
   const words = (round: (protocol: Protocol) => Parameters<typeof benchWords>[1]) =>
     entries.map(({ passport, protocol }) => commandText(benchWords(passport, round(protocol), facts, `${folder}/times.json`)));
+  const wanted = entries.find(({ protocol }) => protocol.powerMode !== undefined)?.protocol.powerMode;
   // A warm-up no longer than that of each round needs no runs of its own.
   const warms = most('warmUpMs') > roundWarmUpMs;
   const settings = {
     folder,
     rounds: most('rounds'),
     engines: entries.length,
+    power: wanted === undefined ? '' : powerModeIdFor(wanted, facts),
     clocks: Number(facts.kind === 'jetson' && mayLockClocks(facts)),
     sampler: facts.kind === 'jetson' ? 'tegrastats' : facts.kind === 'dgpu' ? 'nvidia-smi' : 'none',
     warm: Number(warms),
@@ -153,6 +157,10 @@ export function measured(entries: readonly BenchEntry[], facts: Facts, finished:
   if (finished.exitCode === sessionBusy)
     return new EdgeError('device-busy', `A measuring session runs there already: ${text.trim().slice(0, 200)}.`, {
       hint: 'Wait for it to end; it gives the clocks back by itself.',
+    });
+  if (finished.exitCode === modeStays)
+    return new EdgeError('device-refused', `The board did not change its power mode to ${entries[0]?.protocol.powerMode}: nvpmodel may want a restart for it.`, {
+      hint: 'On the board: sudo nvpmodel -m ID, answer its question, and measure again when it is back.',
     });
   const log = parseSessionLog(text);
   const rounds = entries.map((entry, index) => log.runs.filter(({ engine }) => engine === index).map(run => roundFrom(run, entry, facts)));

@@ -36,6 +36,8 @@ export interface Fault {
   readonly foreignGpu?: boolean;
   /** jetson_clocks runs and ends well, yet the clocks stay as they were. */
   readonly clocksSlip?: boolean;
+  /** nvpmodel asks for a restart of the board, and without an answer leaves the mode. */
+  readonly modeNeedsRestart?: boolean;
   /** It says that it restored them, and did not. */
   readonly restoreSlips?: boolean;
 }

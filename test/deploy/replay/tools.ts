@@ -76,6 +76,10 @@ function nvpmodel(): number {
       process.stderr.write(`NVPM ERROR: power mode ${mode} is not in the configuration\n`);
       return 1;
     }
+    if (fault.modeNeedsRestart) {
+      out('NVPM WARN: Reboot required for changing to this power mode\nNVPM WARN: DO YOU WANT TO REBOOT NOW? enter YES/yes to confirm:\n');
+      return 0;
+    }
     change({ mode: Number(mode) });
     return 0;
   }
