@@ -2,9 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Measurement, Protocol } from '../../src/core/evidence.ts';
+import type { Measurement, Precision, Protocol } from '../../src/core/evidence.ts';
+import { digestOf } from '../../src/core/fingerprint.ts';
+import type { EngineSpec } from '../../src/deploy/device.ts';
+import { openDevice } from '../../src/deploy/open-device.ts';
 import { sudoersMend } from '../../src/deploy/sudo-rules.ts';
-import { benchEngines } from '../../src/deploy/work.ts';
+import { benchEngines, rehearse } from '../../src/deploy/work.ts';
 import { temporary } from './harness.ts';
 import { replay } from './replay/board.ts';
 import { replayed } from './replay/boards.ts';
@@ -195,4 +198,28 @@ it('on a T4 nvidia-smi tells energy, throttling and neighbours', { timeout: limi
   expect((await bench.measure({ throttle: true, foreignGpu: true })).voided).toMatch(
     /the card was throttled \(software thermal slowdown\); other programs were on the GPU \(4321 \/usr\/bin\/python3\)/,
   );
+});
+
+it('a dry run prints the session as it would be started: settings, an engine a word, their warm-ups', async () => {
+  const lines: string[] = [];
+  await using device = await openDevice({
+    name: 'dry',
+    definition: { target: 'jetson-orin-nano', ssh: 'nvidia@board' },
+    project: folder.path,
+    print: line => lines.push(line),
+  });
+  const spec = (precision: Precision): EngineSpec => ({
+    model: 'store/m',
+    modelDigest: digestOf('m'),
+    precision,
+    batch: 1,
+    inputs: { x: [1, 3, 2, 2] },
+    engine: `engines/${precision}`,
+    threads: 1,
+  });
+  await rehearse(device, [spec('fp32'), spec('fp16')], { ...protocol, warmUpMs: 4000, durationMs: 10_000, rounds: 5, steadyMs: 60_000 });
+  const session = lines.at(-1)!;
+  expect(session).toMatch(/sh store\/[0-9a-f]{64} measure folder=jobs\/session rounds=5 engines=2 power= clocks=0 sampler=tegrastats warm=1 steady=60 -- /);
+  expect(session.match(/--warmUp=1000 --duration=2 --iterations=4/g)).toHaveLength(2);
+  expect(session.match(/--warmUp=0 --duration=2 --iterations=1/g)).toHaveLength(2);
 });
