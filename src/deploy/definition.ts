@@ -1,5 +1,15 @@
 import { z } from 'zod';
 
+/** What the application of a release reads and where it shows what it finds; frames are scaled to width × height before inference. */
+export const appSchema = z.strictObject({
+  sources: z.array(z.string().regex(/^[a-z0-9]+:\/\/[^\p{C}\s]+$/u, { message: 'a source is a URI: rtsp://…, file:///…' })).nonempty(),
+  sink: z.enum(['fake', 'display', 'file', 'rtsp']).default('fake'),
+  width: z.int().positive().default(1280),
+  height: z.int().positive().default(720),
+  tracker: z.boolean().default(false),
+});
+export type AppSettings = z.infer<typeof appSchema>;
+
 /** How a device is reached, as a project file's `devices:` value or an entry of the user's registry says it. */
 export const deviceDefinitionSchema = z
   .strictObject({
@@ -14,8 +24,8 @@ export const deviceDefinitionSchema = z
     runtime: z.enum(['tensorrt', 'onnxruntime']).optional(),
     /** Memory that TensorRT may use to try tactics in; left out: the target's. */
     workspaceMiB: z.int().positive().optional(),
-    /** A systemd unit runs the DeepStream application of the current release. */
-    service: z.boolean().optional(),
+    /** A systemd unit runs the DeepStream application of the current release: over DeepStream's sample film, shown nowhere, or as said here. */
+    service: z.union([z.boolean(), appSchema]).optional(),
     /** Releases that stay on the device, the current and the one before it always; left out: 3. */
     releases: z.int().positive().max(1000).optional(),
     /** A Jetson's power mode to measure in, by nvpmodel's name or id; the one before is given back. Left out: the one it is in. */

@@ -7,7 +7,7 @@ import { type Digest, digestOfFile } from '../core/fingerprint.ts';
 import type { PlannedStep } from '../core/plan.ts';
 import type { Artifact, Recipe, RecipeNode } from '../core/recipe.ts';
 import type { Store } from '../core/store.ts';
-import { installedService, serviceName } from '../deploy/app-unit.ts';
+import { appConfig, installedService, serviceName } from '../deploy/app-unit.ts';
 import type { BuildForecast } from '../deploy/device.ts';
 import type { Device } from '../deploy/open-device.ts';
 import { type ReleaseFile, releaseManifestSchema } from '../deploy/release-manifest.ts';
@@ -213,9 +213,11 @@ class Planner {
   }
 
   async #configs(files: readonly ReleaseFile[], { current, releases }: DeviceReleases): Promise<readonly string[]> {
-    const texts = new Map(files.flatMap(each => ('text' in each ? [[each.file, each.text]] : [])));
+    // A YAML twin says what its text says.
+    const texts = new Map(files.flatMap(each => ('text' in each && !each.file.endsWith('.yml') ? [[each.file, each.text]] : [])));
     const linked = new Set(files.map(({ file }) => file));
-    const before = releases.find(({ id }) => id === current)?.files.filter(({ file }) => texts.has(file) || !linked.has(file)) ?? [];
+    const before =
+      releases.find(({ id }) => id === current)?.files.filter(({ file }) => texts.has(file) || !(linked.has(file) || file === appConfig || file.endsWith('.yml'))) ?? [];
     const changes: (string | undefined)[] = [];
     for (const file of new Set([...texts.keys(), ...before.map(({ file }) => file)])) {
       const old = current !== undefined && before.some(each => each.file === file) ? await releaseText(this.#device.transport, current, file) : undefined;

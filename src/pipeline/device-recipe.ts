@@ -101,14 +101,15 @@ interface ReleaseLine {
 /** A folder on the device of what was built and measured, and the switch to it. */
 export function addRelease(recipe: Recipe, { steps, device, project, name, deepstream, engines, network, cache, report, verdict, service }: ReleaseLine): void {
   const identity = identityOf(device);
+  const { service: app } = device.definition;
   const { release } = recipe.add(steps.release, {
     id: `release ${device.name}`,
-    config: { identity, project, name, deepstream: deepstreamFor(device.facts.deepstream, deepstream) },
+    config: { identity, project, name, deepstream: deepstreamFor(device.facts.deepstream, deepstream), ...(typeof app === 'object' ? { app } : {}) },
     inputs: { passports: engines.map(({ passport }) => passport), models: engines.map(({ onnx }) => onnx), ...(cache ? { cache } : {}), network, report },
   });
   recipe.add(steps.switch, {
     id: `switch ${device.name}`,
-    config: { identity, keep: device.definition.releases ?? defaultKeep, service: service || device.definition.service === true },
+    config: { identity, keep: device.definition.releases ?? defaultKeep, service: service || (device.definition.service ?? false) !== false },
     inputs: { release, ...(verdict ? { verdict } : {}) },
   });
 }

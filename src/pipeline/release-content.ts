@@ -1,12 +1,14 @@
 import type { Digest } from '../core/fingerprint.ts';
+import type { AppSettings } from '../deploy/definition.ts';
 import type { Passport } from '../deploy/device.ts';
 import type { ReleaseContent, ReleaseFile } from '../deploy/release-manifest.ts';
-import { type DeepstreamVersion, deepstreamVersions } from '../formats/deepstream-version.ts';
+import { deepstreamAppText } from '../formats/deepstream-app.ts';
+import { type DeepstreamVersion, deepstreamVersionOf } from '../formats/deepstream-version.ts';
 import { engineName } from '../formats/nvinfer.ts';
 import type { Report } from '../formats/report.ts';
 import type { Graph } from '../graph/ir.ts';
 import { networkInfoOf } from '../graph/network-info.ts';
-import { appFile, deepstreamFiles, defaultThreshold } from './deepstream-files.ts';
+import { appFile, deepstreamFiles, defaultThreshold, nvinferFile } from './deepstream-files.ts';
 
 /** One engine of a release and what it was built from. */
 export interface ReleasedEngine {
@@ -26,8 +28,8 @@ interface Release {
   readonly engines: readonly ReleasedEngine[];
 }
 
-/** The DeepStream whose configs a device gets: its own where we write for it, else the project's. */
-export const deepstreamFor = (own: string | undefined, project: DeepstreamVersion): DeepstreamVersion => deepstreamVersions.find(version => version === own) ?? project;
+/** The DeepStream whose configs a device gets: its own where it has one, else the project's. */
+export const deepstreamFor = (own: string | undefined, project: DeepstreamVersion): DeepstreamVersion => (own === undefined ? project : deepstreamVersionOf(own));
 
 const suffixOf = (engine: Pick<ReleasedEngine, 'precision' | 'batch'>, engines: readonly ReleasedEngine[]): string =>
   new Set(engines.map(({ batch }) => batch)).size > 1 ? `${engine.precision}_b${engine.batch}` : engine.precision;
@@ -86,5 +88,15 @@ export function chosenEngine(report: Pick<Report, 'results'>, engines: readonly 
 export const gateOf = ({ results }: Pick<Report, 'results'>): ReleaseContent['gate'] =>
   (['fail', 'unjudged'] as const).find(verdict => results.some(({ gate }) => gate === verdict)) ?? 'pass';
 
-/** The config of deepstream-app that runs this engine. */
-export const appOf = (engine: ReleasedEngine, engines: readonly ReleasedEngine[]): string => appFile(suffixOf(engine, engines));
+/** The text that deepstream-app starts with to run this engine: over the sources of the device's definition, else as a benchmark over the sample film; undefined where the release has no configs. */
+export function appTextOf(
+  engine: ReleasedEngine,
+  { engines, files, deepstream, app }: Pick<Release, 'engines' | 'deepstream'> & { readonly files: readonly ReleaseFile[]; readonly app?: AppSettings | undefined },
+): string | undefined {
+  const suffix = suffixOf(engine, engines);
+  const found = files.find(({ file }) => file === appFile(suffix));
+  if (!found || !('text' in found)) return undefined;
+  if (!app) return found.text;
+  const { sources, sink, width, height, tracker } = app;
+  return deepstreamAppText({ deepstream, sources, primary: { config: nvinferFile(suffix) }, frame: { width, height }, sink, tracker });
+}

@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readsOf } from '../../src/core/recipe.ts';
 import { serviceName } from '../../src/deploy/app-unit.ts';
+import { appSchema } from '../../src/deploy/definition.ts';
 import { addDevice } from '../../src/deploy/registry.ts';
 import type { DevicePlan } from '../../src/pipeline/deploy-plan.ts';
 import { reasonOf } from '../../src/pipeline/deploy-plan.ts';
 import { DevicePool } from '../../src/pipeline/device-pool.ts';
-import { chosenEngine, gateOf, type ReleasedEngine } from '../../src/pipeline/release-content.ts';
+import { appTextOf, chosenEngine, gateOf, type ReleasedEngine } from '../../src/pipeline/release-content.ts';
 import { projectOf, requestedRecipe } from '../../src/pipeline/requested.ts';
 import { replay } from '../deploy/replay/board.ts';
 import { replayed } from '../deploy/replay/boards.ts';
@@ -116,6 +117,10 @@ test('another DeepStream on the board is another release, with its configs’ ch
   expect([current().id, restarts()]).toEqual([first, started + 1]);
   const listed = await edgeforge('releases', 'orin-nano');
   expect(listed.out).toMatch(new RegExp(`previous +${second}[\\s\\S]*current +${first}`));
+  // Sources of its own: another release again, whose application reads them.
+  project.edit('edgeforge.yaml', text => text.replace(/(orin-nano: \{ )/, '$1service: { sources: ["rtsp://10.0.0.9/cam"], sink: rtsp }, '));
+  expect((await planned('orin-nano')).devices[0]).toMatchObject({ builds: [], release: { current: first, changes: true, because: expect.stringContaining('app absent → ') } });
+  project.edit('edgeforge.yaml', text => text.replace(/service: \{.*?\}, /, ''));
   // The project has not changed: a deploy makes its own release current again, and builds nothing for it.
   const again = await planned('orin-nano');
   expect(again.devices[0]).toMatchObject({ builds: [], services: [`${serviceName} restarts`], release: { current: first, next: second, changes: true } });
@@ -139,6 +144,12 @@ test('a missed gate keeps a release from becoming current, unless it is asked to
   // Within the noise of a measurement the more exact one.
   expect([chosenEngine(rows('pass'), engines).precision, gateOf(rows('pass'))]).toEqual(['fp16', 'pass']);
   expect([chosenEngine(rows('unjudged', 'fail'), engines).precision, gateOf(rows('unjudged'))]).toEqual(['int8', 'unjudged']);
+  const files = [{ file: 'deepstream_app_int8.txt', text: 'the sample' }];
+  const shown = { engines, files, deepstream: '7.1' } as const;
+  expect([appTextOf(engine('int8'), shown), appTextOf(engine('fp16'), shown)]).toEqual(['the sample', undefined]);
+  const app = appSchema.parse({ sources: ['rtsp://user:pw@10.0.0.9/cam;1'], sink: 'rtsp', tracker: true });
+  expect(appTextOf(engine('int8'), { ...shown, app })).toMatch(/uri=rtsp:\/\/user:pw@10\.0\.0\.9\/cam;1\n[\s\S]*config-file=nvinfer_int8\.txt/);
+  for (const source of ['/dev/video0', 'rtsp://a b', 'rtsp://a\nexec=1']) expect(appSchema.safeParse({ sources: [source] }).success).toBe(false);
   expect(reasonOf('identity.runtime tensorrt 8.5.2 → tensorrt 10.3.0, identity.l4t 35.3.1 → 36.4.0')).toBe('TensorRT changed: 8.5.2 → 10.3.0');
   expect([reasonOf('never ran'), reasonOf('input onnx changed'), reasonOf('device says the engine is gone')]).toEqual([
     'new on this device',

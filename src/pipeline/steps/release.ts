@@ -2,9 +2,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
-import type { Digest } from '../../core/fingerprint.ts';
+import { canonical, type Digest, digestOf } from '../../core/fingerprint.ts';
 import { defineStep } from '../../core/recipe.ts';
 import { appConfig, installedService } from '../../deploy/app-unit.ts';
+import { appSchema } from '../../deploy/definition.ts';
 import type { Device } from '../../deploy/open-device.ts';
 import { script } from '../../deploy/quote.ts';
 import { type ReleaseContent, releaseManifestSchema } from '../../deploy/release-manifest.ts';
@@ -15,7 +16,7 @@ import { readOnnx } from '../../formats/onnx.ts';
 import { parseReport } from '../../formats/report.ts';
 import type { DevicePool } from '../device-pool.ts';
 import { cacheForDevice, deviceIdentity, identitySchema, isQuantized, resourcesOf } from '../engine-source.ts';
-import { appOf, chosenEngine, engineFile, gateOf, type ReleasedEngine, releaseFiles } from '../release-content.ts';
+import { appTextOf, chosenEngine, engineFile, gateOf, type ReleasedEngine, releaseFiles } from '../release-content.ts';
 import { heard, readPassport } from './device.ts';
 
 /** Engines, models, cache, labels and DeepStream configs as one folder on the device that a service can run; the output is its manifest. Nothing becomes current by it. */
@@ -23,10 +24,17 @@ export const releaseStep = (pool: DevicePool) =>
   defineStep({
     name: 'release',
     version: 1,
-    config: z.strictObject({ identity: identitySchema, project: z.string(), name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/), deepstream: z.enum(deepstreamVersions) }),
+    config: z.strictObject({
+      identity: identitySchema,
+      project: z.string(),
+      name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]*$/),
+      deepstream: z.enum(deepstreamVersions),
+      app: appSchema.optional(),
+    }),
     inputs: { passports: 'passport[]', models: 'onnx[]', cache: 'calibration-cache?', network: 'onnx', report: 'report' },
     outputs: { release: 'release' },
-    identity: ({ identity, ...rest }) => ({ ...rest, identity: deviceIdentity(identity) }),
+    // By its digest: the reasons of a plan must not show a camera's password.
+    identity: ({ identity, app, ...rest }) => ({ ...rest, identity: deviceIdentity(identity), ...(app ? { app: digestOf(canonical(app)) } : {}) }),
     exclusive: ({ identity }) => resourcesOf(identity),
     async recall({ config, outputs, signal }) {
       const { transport } = await pool.open(config.identity.name, signal);
@@ -52,16 +60,16 @@ export const releaseStep = (pool: DevicePool) =>
       const files = releaseFiles({ name, graph, runtime: device.runtime.name, deepstream, engines });
       const chosen = chosenEngine(report, engines);
       // The application starts with one and the same name, whichever engine it runs.
-      const app = files.find(({ file }) => file === appOf(chosen, engines));
+      const text = appTextOf(chosen, { engines, files, deepstream, app: config.app });
       const content: ReleaseContent = {
         project: config.project,
         device: device.name,
         report: digests.report,
         gate: gateOf(report),
         precision: chosen.precision,
-        ...(app ? { app: appConfig } : {}),
+        ...(text === undefined ? {} : { app: appConfig }),
         engines: engines.map((engine, index) => ({ file: engineFile(name, engine, device.runtime.name), passport: passports[index] as (typeof passports)[number] })),
-        files: app ? [...files, { ...app, file: appConfig }] : files,
+        files: text === undefined ? files : [...files, { file: appConfig, text }],
       };
       const { manifest, made } = await makeRelease(device, content, signal);
       log('info', made ? `release ${manifest.id}: ${manifest.engines.length} engines, ${manifest.files.length} files` : `release ${manifest.id} has just this content`);
