@@ -3,6 +3,7 @@ import type { Grade, Precision } from '../../core/evidence.ts';
 import type { Pixels } from '../../data/decode.ts';
 import { nvinferBox, nvinferInput, nvinferPlacement } from '../../data/nvinfer-input.ts';
 import { type Fit, type Placement, unplaceBox } from '../../data/placement.ts';
+import { gradeOf } from '../../deploy/grade.ts';
 import { f32, type Tensor } from '../../graph/ir.ts';
 import { type FrameMatch, matchFrames, type Seen, type Tolerance } from '../../tasks/frame-match.ts';
 import { type NvinferAnswer, parseNvinfer } from '../../tasks/nvinfer-parse.ts';
@@ -145,7 +146,7 @@ export async function findChange(bisection: Bisection): Promise<Change> {
   const notes: string[] = [];
   refuseSize(deployed, frames.tensor);
   const host = await asTrained(bisection.host, bisection);
-  const stages: Stage[] = [{ name: 'host', grade: 'measured', answers: count(host) }];
+  const stages: Stage[] = [{ name: 'host', grade: gradeOf({ emulated: false }), answers: count(host) }];
   const seen = new Map<EngineStage, Seen[][]>();
   for (const engine of engines) {
     const answers = await asTrained(engine.run, bisection);
