@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { dropPoints, gateVerdict, parseReport, reportJsonSchema, reportLines } from '../../src/formats/report.ts';
+import { dropPoints, gateVerdict, judgeRows, parseReport, reportJsonSchema, reportLines } from '../../src/formats/report.ts';
 import { reportHtml } from '../../src/formats/report-html.ts';
 import { reportMarkdown } from '../../src/formats/report-markdown.ts';
 import { reportTerminal } from '../../src/formats/report-terminal.ts';
@@ -15,6 +15,10 @@ describe('gate', () => {
   test('rows are judged against their own FP32', () => {
     expect(fixture().results.map(({ gate }) => gate)).toEqual(['pass', 'pass', 'fail']);
     expect(fixture(40).results.map(({ gate }) => gate)).toEqual(['unjudged', 'unjudged', 'unjudged']);
+  });
+  test('a network that finds nothing passes nothing', () => {
+    const blind = fixture().results.map(({ gate: _, gateNote: __, ...row }) => ({ ...row, accuracy: { ...row.accuracy!, value: 0 } }));
+    expect(judgeRows(blind as Parameters<typeof judgeRows>[0]).map(({ gate }) => gate)).toEqual(['unjudged', 'unjudged', 'unjudged']);
   });
   test('speed-ups are over the unpruned FP32', () => expect(reportLines(fixture()).at(-1)?.speedup).toBeCloseTo(108.7 / 21.4, 9));
 });
