@@ -116,7 +116,7 @@ async function compareTraining(root: string): Promise<void> {
       task: openDetectnet({ labels, width: 640, height: 192 }),
       batches: epoch => sources[epoch % 3]!(epoch),
       stepsPerEpoch: steps,
-      epochs: 2 + 3 * Math.max(3, Math.ceil(rounds / 2)),
+      epochs: 2 + 3 * Math.ceil(rounds / 2),
       batch,
       optimizer: { kind: 'adam' },
       schedule: { kind: 'soft-start-annealing', minimum: 1e-6, maximum: 1e-4, softStart: 0.1, annealing: 0.7 },
