@@ -26,6 +26,8 @@ export const deviceDefinitionSchema = z
     workspaceMiB: z.int().positive().optional(),
     /** A systemd unit runs the DeepStream application of the current release: over DeepStream's sample film, shown nowhere, or as said here. */
     service: z.union([z.boolean(), appSchema]).optional(),
+    /** An .etlt is built by the device's own tao-converter even where we could read it as ONNX; left out: only what trtexec cannot read is. */
+    converter: z.boolean().optional(),
     /** Releases that stay on the device, the current and the one before it always; left out: 3. */
     releases: z.int().positive().max(1000).optional(),
     /** A Jetson's power mode to measure in, by nvpmodel's name or id; the one before is given back. Left out: the one it is in. */

@@ -145,6 +145,15 @@ export interface Payload {
   readonly executable: boolean;
 }
 
+/** An encrypted model that the device's own converter turns into an engine. Its key is no part of it: that goes beside a build, never into words. */
+export interface EtltModel {
+  /** What is inside, by the file's header. */
+  readonly payload: 'onnx' | 'uff';
+  /** Output nodes; empty only for ONNX, which knows its own. */
+  readonly outputs: readonly string[];
+  /** The network's batch is open: the engine needs a profile. */
+  readonly open: boolean;
+}
 /** What to build from which artifacts. Paths are remote. */
 export interface EngineSpec {
   readonly model: RemotePath;
@@ -159,6 +168,8 @@ export interface EngineSpec {
   readonly threads: number;
   readonly workspaceMiB?: number;
   readonly dlaCore?: number;
+  /** Set where `model` is an .etlt that the device's converter is to read. */
+  readonly etlt?: EtltModel;
 }
 /** What decides whether an engine is stale. Stored instead of the engine, which stays on its device. */
 export interface Passport {
@@ -232,7 +243,10 @@ export interface Runtime {
   /** Name and version as it stands in passports, evidence and fingerprints: `onnxruntime 1.30.0`, `tensorrt 10.3.0`. */
   version(facts: Facts): string;
   /** Why this cannot work on this device, before anything is uploaded. */
-  refuse(spec: { readonly precision: Precision; readonly batch: number; readonly dlaCore?: number; readonly calibration: boolean }, facts: Facts): EdgeError | undefined;
+  refuse(
+    spec: { readonly precision: Precision; readonly batch: number; readonly dlaCore?: number; readonly calibration: boolean; readonly etlt?: EtltModel },
+    facts: Facts,
+  ): EdgeError | undefined;
   payloads(facts: Facts): Promise<readonly Payload[]>;
   /** Time, memory and disk of a build, or why it cannot fit. Absent: builds take nothing worth a forecast. */
   forecast?(spec: EngineSpec, facts: Facts, room: BuildRoom): BuildForecast | Failure;

@@ -1,10 +1,11 @@
 import { createRequire } from 'node:module';
 import type { EdgeError } from '../core/errors.ts';
-import { tensorrtOfText } from '../formats/tensorrt-version.ts';
+import { type TensorrtVersion, tensorrtOfText } from '../formats/tensorrt-version.ts';
 import type { Graph } from '../graph/ir.ts';
 import { swapWords } from './build-forecast.ts';
 import { modelFits } from './model-fit.ts';
 import type { Device } from './open-device.ts';
+import { converterMend, converterServes } from './runtimes/_converter.ts';
 import { maySetClocks, sudoersMend } from './sudo-rules.ts';
 
 /** One thing `doctor` looked at: what it found, and the command that mends it where something is missing. */
@@ -102,11 +103,24 @@ function measuringRows({ facts }: Device): readonly DoctorRow[] {
   ];
 }
 
-function nvidiaRows({ facts }: Device): readonly DoctorRow[] {
+/** Whether an .etlt that holds UFF can be built there: only a converter reads it, and none was made for later releases. */
+function converterRows(version: TensorrtVersion | undefined, { facts }: Device): readonly DoctorRow[] {
+  if (version === undefined) return [];
+  const needed = 'needed only for an .etlt that holds UFF, or with converter: true';
+  if (converterServes(version))
+    return [
+      facts.converter === undefined
+        ? row('tao-converter', 'note', `not found; ${needed}`, converterMend(version, facts.architecture))
+        : row('tao-converter', 'ok', `${facts.converter} (${needed})`),
+    ];
+  return facts.converter === undefined ? [] : [row('tao-converter', 'note', `${facts.converter} is not used: it serves TensorRT up to 8.4, here an .etlt must hold ONNX`)];
+}
+
+function nvidiaRows(device: Device): readonly DoctorRow[] {
+  const { facts } = device;
   const jetson = facts.kind === 'jetson';
   const jetpack = 'sudo apt install nvidia-jetpack';
   const version = facts.tensorrt === undefined ? undefined : tensorrtOfText(facts.tensorrt);
-  const converterServes = version !== undefined && (version.major < 8 || (version.major === 8 && version.minor <= 4));
   return [
     ...(facts.gpu === undefined ? [] : [row('GPU', 'ok', `${facts.gpu}, sm ${facts.sm ?? 'unknown'}`)]),
     optional('CUDA', facts.cuda, jetson ? jetpack : 'sudo apt install cuda-toolkit'),
@@ -116,16 +130,7 @@ function nvidiaRows({ facts }: Device): readonly DoctorRow[] {
     facts.pythonTensorrt === undefined
       ? row('python tensorrt', 'note', 'not found: accuracy then takes one process per image', 'sudo apt install python3-libnvinfer')
       : row('python tensorrt', 'ok', facts.pythonTensorrt),
-    ...(converterServes
-      ? [
-          optional(
-            'tao-converter',
-            facts.converter,
-            'only needed for .etlt files that hold UFF: https://catalog.ngc.nvidia.com/orgs/nvidia/teams/tao/resources/tao-converter',
-            'note',
-          ),
-        ]
-      : []),
+    ...converterRows(version, device),
     optional('DeepStream', facts.deepstream, 'https://docs.nvidia.com/metropolis/deepstream/dev-guide', 'note'),
   ];
 }

@@ -61,7 +61,7 @@ export const questions = {
   converter: 'command -v tao-converter || command -v tlt-converter || ls /opt/nvidia/tao/tao-converter',
   container: 'ls /.dockerenv /run/.containerenv',
   // A program that plays another one says so in its first bytes: then nothing on this device is a measurement.
-  standIns: `for t in trtexec tegrastats nvpmodel jetson_clocks nvidia-smi deepstream-app python3; do p=$(command -v $t) && head -c 200 "$p" | grep -a -q '${standInMark}' && echo $t; done`,
+  standIns: `for t in trtexec tegrastats nvpmodel jetson_clocks nvidia-smi deepstream-app python3 tao-converter tlt-converter; do p=$(command -v $t) && head -c 200 "$p" | grep -a -q '${standInMark}' && echo $t; done`,
 } as const;
 export type Answers = Readonly<Record<keyof typeof questions, string>>;
 

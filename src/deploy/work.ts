@@ -11,12 +11,18 @@ import { withDeviceLock } from './lock.ts';
 import type { Device } from './open-device.ts';
 import { script } from './quote.ts';
 import { enginesPresent, ensurePayloads } from './remote-store.ts';
+import { keepKeyScript, keyFileOf } from './runtimes/_trtexec-scripts.ts';
 import { jobFolder } from './transports/_jobs.ts';
 
 /** What the callers of long work may give: cancel, and hear of progress. */
 export interface WorkOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: BuildProgress) => void;
+}
+/** What a build may need besides. */
+export interface BuildOptions extends WorkOptions {
+  /** The key of `spec.etlt`: it reaches the device as a command's input, into a file that only its user reads and that the build removes. */
+  readonly key?: string;
 }
 
 const dryError = (device: Device): EdgeError => new EdgeError('usage', `"${device.name}" is opened for a dry run: nothing is built or measured.`, { hint: 'Leave --dry-run out.' });
@@ -69,6 +75,7 @@ const wishOf = (spec: EngineSpec) => ({
   batch: spec.batch,
   calibration: spec.calibration !== undefined || spec.quantized === true,
   ...(spec.dlaCore === undefined ? {} : { dlaCore: spec.dlaCore }),
+  ...(spec.etlt ? { etlt: spec.etlt } : {}),
 });
 
 /** The device to ourselves while `work` runs; a dry run has nothing to keep others from. */
@@ -104,8 +111,21 @@ function withWorkspace(device: Device, spec: EngineSpec): EngineSpec {
   return workspaceMiB === undefined ? spec : { ...spec, workspaceMiB };
 }
 
+/** The key of an .etlt on the device while its build runs; gone afterwards, whatever happened. */
+async function withKey<T>({ transport }: Device, { engine, etlt }: EngineSpec, key: string | undefined, work: () => Promise<T>): Promise<T> {
+  if (!etlt) return work();
+  if (key === undefined) throw new EdgeError('key-missing', 'A converter needs the key of the .etlt.', { hint: 'Give --key-file FILE, or set EDGEFORGE_KEY.' });
+  const kept = await transport.exec(keepKeyScript(engine), { input: new TextEncoder().encode(key), limitMs: 60_000 });
+  if (kept.exitCode !== 0) throw new EdgeError('device-refused', `The key cannot be kept on the device: ${kept.stderr.trim()}`, { hint: 'Is its disk full? Try: df -h ~' });
+  try {
+    return await work();
+  } finally {
+    await transport.exec(['rm', '-f', keyFileOf(engine)]).catch(() => {});
+  }
+}
+
 /** Refuses early (what the device cannot do, what does not fit), brings the payload, builds under the device's lock, returns the passport. Throws EdgeError. */
-export async function buildEngine(device: Device, wish: EngineSpec, options: WorkOptions = {}): Promise<Passport> {
+export async function buildEngine(device: Device, wish: EngineSpec, { key, ...options }: BuildOptions = {}): Promise<Passport> {
   const { runtime, facts } = device;
   const spec = withWorkspace(device, wish);
   const refusal = runtime.refuse(wishOf(spec), facts);
@@ -114,7 +134,7 @@ export async function buildEngine(device: Device, wish: EngineSpec, options: Wor
     const payload = await payloadOf(device, options);
     const job = runtime.build(spec, facts, payload);
     const forecast = runtime.forecast && !device.dry ? orThrow(runtime.forecast(spec, facts, await roomFor(device, spec, job))) : undefined;
-    const finished = await runJob(device, job, forecast ? withRemaining(options, forecast) : options);
+    const finished = await withKey(device, spec, key, () => runJob(device, job, forecast ? withRemaining(options, forecast) : options));
     if (device.dry) throw dryError(device);
     const passport = orThrow(runtime.built(spec, facts, finished, finished.stdout));
     return forecast && forecast.notes.length > 0 ? { ...passport, notes: [...passport.notes, ...forecast.notes] } : passport;

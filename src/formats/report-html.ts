@@ -70,7 +70,9 @@ function summary(report: Report): string {
         ]
       : []),
     ...(cut ? [tile(percent(cut.macsAfter / Math.max(1, cut.macsBefore)), 'of the MACs', `${scaled(cut.macsBefore)} → ${scaled(cut.macsAfter)} by pruning`)] : []),
-    tile(scaled(report.model.parameters), 'parameters', `${scaled(report.model.macs, 'MACs')}, ${scaled(report.model.bytes, 'B')}`),
+    report.model.parameters === undefined
+      ? tile(scaled(report.model.bytes, 'B'), 'encrypted model', 'read by the device’s converter alone: parameters and MACs are not known')
+      : tile(scaled(report.model.parameters), 'parameters', `${scaled(report.model.macs ?? 0, 'MACs')}, ${scaled(report.model.bytes, 'B')}`),
   ];
   return `<header><h1>${text(title(report))}</h1><p class="muted">${text([report.createdAt, protocolWords(report)].filter(Boolean).join(' · '))}</p></header><section class="tiles" aria-label="Summary">${tiles.join('')}</section>`;
 }

@@ -22,7 +22,7 @@ export function reportMarkdown(report: Report): string {
   const [power, bottlenecks] = [powerTable(report), bottleneckSentences(report)];
   const sections = [
     `# ${shield(title(report))}`,
-    `${scaled(report.model.parameters)} parameters, ${scaled(report.model.macs, 'MACs')}. ${shield(protocolWords(report))}`,
+    `${report.model.parameters === undefined ? 'Parameters and MACs are not known: the device’s converter alone read the model' : `${scaled(report.model.parameters)} parameters, ${scaled(report.model.macs ?? 0, 'MACs')}`}. ${shield(protocolWords(report))}`,
     '## Speed and accuracy',
     table(['network', 'precision', 'scenario', 'batch', 'images/s', 'speed-up', 'p50 ms', 'p90 ms', 'p99 ms', 'accuracy', 'drop (points)', 'gate', 'evidence'], rowsOf(report)),
     ...(power ? [`## ${power.title}`, shield(power.note), table(power.head, power.rows)] : []),

@@ -153,7 +153,15 @@ export const reportSchema = z.looseObject({
     batch: z.int().positive(),
     threads: count,
   }),
-  model: z.looseObject({ name: z.string().optional(), architecture: z.string().optional(), task: z.string().optional(), parameters: count, macs: count, bytes: count }),
+  /** Parameters and MACs are absent where the device alone could read the network (UFF in an .etlt). */
+  model: z.looseObject({
+    name: z.string().optional(),
+    architecture: z.string().optional(),
+    task: z.string().optional(),
+    parameters: count.optional(),
+    macs: count.optional(),
+    bytes: count,
+  }),
   training: z.array(trainingSchema),
   pruning: pruningSchema.optional(),
   baseline: z.array(rowSchema),

@@ -8,7 +8,7 @@ import type { PlannedStep } from '../core/plan.ts';
 import type { Artifact, Recipe, RecipeNode } from '../core/recipe.ts';
 import type { Store } from '../core/store.ts';
 import { appConfig, installedService, serviceName } from '../deploy/app-unit.ts';
-import type { BuildForecast } from '../deploy/device.ts';
+import type { BuildForecast, EngineSpec } from '../deploy/device.ts';
 import type { Device } from '../deploy/open-device.ts';
 import { type ReleaseFile, releaseManifestSchema } from '../deploy/release-manifest.ts';
 import { type DeviceReleases, listReleases, releaseText } from '../deploy/remote-releases.ts';
@@ -17,7 +17,7 @@ import { forecastOf } from '../deploy/work.ts';
 import { configChange } from '../formats/config-change.ts';
 import { readOnnx } from '../formats/onnx.ts';
 import type { DevicePool } from './device-pool.ts';
-import { type BuildConfig, cacheForDevice, engineSpec, isQuantized } from './engine-source.ts';
+import { type BuildConfig, type ConvertConfig, cacheForDevice, convertedSpec, engineSpec, givenCacheForDevice, isQuantized } from './engine-source.ts';
 import { latestOutput } from './outputs.ts';
 import { type ReleasedEngine, releaseFiles } from './release-content.ts';
 import { readTensorIndex } from './tensor-folder.ts';
@@ -100,8 +100,9 @@ class Planner {
     const { transport, runtime, facts } = this.#device;
     const builds: DevicePlan['builds'][number][] = [];
     for (const node of this.#nodes('build')) if (this.#runs(node)) builds.push(await this.#build(node));
+    for (const node of this.#nodes('convert')) if (this.#runs(node)) builds.push(await this.#convert(node));
     for (const node of this.#nodes('infer')) if (this.#runs(node)) await this.#tensors(node);
-    const works = ['build', 'benchmark', 'infer'].some(step => this.#nodes(step).some(node => this.#runs(node)));
+    const works = ['build', 'convert', 'benchmark', 'infer'].some(step => this.#nodes(step).some(node => this.#runs(node)));
     if (works)
       for (const { name, local, digest, archive } of await runtime.payloads(facts)) this.#want({ name: `runtime (${name})`, digest, bytes: (await stat(local)).size, archive });
     const known = await listReleases(transport);
@@ -143,13 +144,31 @@ class Planner {
 
   async #build(node: RecipeNode): Promise<DevicePlan['builds'][number]> {
     const config = node.config as BuildConfig;
-    const line = { step: node.id, precision: config.precision, batch: config.batch, reason: reasonOf(this.#status.get(node.id)?.because ?? '') };
     const source = await this.#source(node);
-    if (!source) return line;
+    if (!source) return this.#line(node);
     const { graph, model, cache } = source;
     for (const file of cache ? [model, cache] : [model]) this.#want(file);
     const spec = engineSpec(config, graph, { model: model.digest, ...(cache ? { calibration: { path: `store/${cache.digest}`, digest: cache.digest } } : {}) });
-    const forecast = await forecastOf(this.#device, spec, model.bytes);
+    return this.#forecast(node, spec, model.bytes);
+  }
+
+  async #convert(node: RecipeNode): Promise<DevicePlan['builds'][number]> {
+    const config = node.config as ConvertConfig;
+    const model = await this.#described('encrypted model', config.model.path);
+    const copy = config.calibration && (await givenCacheForDevice(config.calibration.path, join(this.#scratch, 'cache'), this.#device.facts.tensorrt));
+    const cache = copy && (await this.#described('calibration cache', copy));
+    for (const file of cache ? [model, cache] : [model]) this.#want(file);
+    return this.#forecast(node, convertedSpec(config, model.digest, cache ? { path: `store/${cache.digest}`, digest: cache.digest } : undefined), model.bytes);
+  }
+
+  #line({ id, config }: RecipeNode) {
+    const { precision, batch } = config as BuildConfig | ConvertConfig;
+    return { step: id, precision, batch, reason: reasonOf(this.#status.get(id)?.because ?? '') };
+  }
+
+  async #forecast(node: RecipeNode, spec: EngineSpec, bytes: number): Promise<DevicePlan['builds'][number]> {
+    const line = this.#line(node);
+    const forecast = await forecastOf(this.#device, spec, bytes);
     if (forecast instanceof EdgeError) return { ...line, refused: { message: forecast.message, hint: forecast.hint } };
     if (!forecast) return line;
     const { seconds, basis, peakMB, diskMB } = forecast;
@@ -157,15 +176,15 @@ class Planner {
   }
 
   /** What an engine is built from, as it would be pushed. */
-  async #source(node: RecipeNode) {
-    const { precision } = node.config as BuildConfig;
-    const onnx = await this.#path(node.inputs.onnx as Artifact, 'the models and what they change');
+  async #source(node: RecipeNode, from = node.inputs.onnx as Artifact) {
+    const { precision } = node.config as BuildConfig | ConvertConfig;
+    const onnx = await this.#path(from, 'the models and what they change');
     if (!onnx) return undefined;
     const graph = readOnnx(await readFile(onnx.path));
     const model = await this.#described(`model for ${precision}`, onnx.path);
-    const from = node.inputs.cache as Artifact | undefined;
-    const ranges = from && (await this.#path(from, 'the calibration cache'));
-    if (from && !ranges) return undefined;
+    const calibration = node.inputs.cache as Artifact | undefined;
+    const ranges = calibration && (await this.#path(calibration, 'the calibration cache'));
+    if (calibration && !ranges) return undefined;
     const copy = ranges && (await cacheForDevice(ranges.path, join(this.#scratch, 'cache'), this.#device.facts.tensorrt, graph));
     return { graph, model, ...(copy ? { cache: await this.#described('calibration cache', copy) } : {}) };
   }
@@ -186,12 +205,13 @@ class Planner {
     const [release] = this.#nodes('release');
     if (!release) return undefined;
     const engines: ReleasedEngine[] = [];
-    for (const { node } of release.inputs.passports as readonly Artifact[]) {
-      const source = await this.#source(node);
+    for (const [index, { node }] of (release.inputs.passports as readonly Artifact[]).entries()) {
+      // A converter's engine has no ONNX of its own: the release names one.
+      const source = await this.#source(node, (release.inputs.models as readonly Artifact[])[index]);
       if (!source) return undefined;
       // The release's own step brings what is not there any more.
       if (this.#runs(release)) for (const file of source.cache ? [source.model, source.cache] : [source.model]) this.#want(file);
-      const { precision, batch } = node.config as BuildConfig;
+      const { precision, batch } = node.config as BuildConfig | ConvertConfig;
       engines.push({ precision, batch, quantized: isQuantized(source.graph), model: source.model, ...(source.cache ? { calibration: source.cache } : {}) });
     }
     const network = await this.#path(release.inputs.network as Artifact, 'the labels and configs');
@@ -204,6 +224,7 @@ class Planner {
     const [release] = this.#nodes('release');
     const [place] = this.#nodes('switch');
     const now = current === undefined ? {} : { current };
+    if (!release) return { ...now, changes: false, because: 'none is made of a network that cannot be read here' };
     const state = (node: RecipeNode | undefined) => node && this.#status.get(node.id);
     const made = release && state(release)?.status === 'cached' ? await latestOutput(this.#store, { kind: 'release', node: release, output: 'release' } as Artifact) : undefined;
     const next = made && releaseManifestSchema.parse(JSON.parse(await readFile(this.#store.path(made), 'utf8'))).id;

@@ -65,6 +65,44 @@ export const engineSpec = (
   ...(isQuantized(graph) ? { quantized: true } : {}),
 });
 
+/** Which engine a device's converter makes of an .etlt. */
+export const convertConfigSchema = z.strictObject({
+  identity: identitySchema,
+  /** Where the converter lies there; another one may make another engine. */
+  tool: z.string(),
+  model: z.strictObject({ path: z.string(), content: z.string() }),
+  keyFile: z.string().optional(),
+  keyDigest: z.string().optional(),
+  calibration: z.strictObject({ path: z.string(), content: z.string() }).optional(),
+  sealed: z.strictObject({ payload: z.enum(['onnx', 'uff']), input: z.string(), dims: z.array(z.int().positive()), outputs: z.array(z.string()), open: z.boolean() }),
+  precision: z.enum(['fp32', 'fp16', 'int8']),
+  batch: z.int().positive(),
+  engine: z.string(),
+  workspaceMiB: z.int().positive().optional(),
+});
+export type ConvertConfig = z.output<typeof convertConfigSchema>;
+
+/** What the converter is to build, from an .etlt that lies in the device's store under its digest. */
+export const convertedSpec = ({ sealed, precision, batch, engine, workspaceMiB }: ConvertConfig, model: Digest, calibration?: EngineSpec['calibration']): EngineSpec => ({
+  model: `store/${model}`,
+  modelDigest: model,
+  precision,
+  batch,
+  inputs: { [sealed.input]: [batch, ...sealed.dims] },
+  engine: `engines/${engine}-${model.slice(0, 12)}`,
+  threads: 1,
+  ...(workspaceMiB === undefined ? {} : { workspaceMiB }),
+  ...(calibration ? { calibration } : {}),
+  etlt: { payload: sealed.payload, outputs: sealed.outputs, open: sealed.open },
+});
+
+/** The cache that came with an .etlt, under the header of the device's own TensorRT. Whether its tensors are the network's only the converter can see. */
+export async function givenCacheForDevice(cache: string, copy: string, tensorrt: string | undefined): Promise<string> {
+  if (tensorrt === undefined) return cache;
+  await writeFile(copy, formatCalibrationCache(withHeader(parseCalibrationCache(await readFile(cache, 'utf8')), tensorrt)));
+  return copy;
+}
+
 /** Whether the graph carries its INT8 ranges as Q/DQ pairs. */
 export const isQuantized = (graph: Graph): boolean => graph.nodes.some(node => node.type === 'QuantizeLinear');
 
@@ -78,7 +116,5 @@ export async function cacheForDevice(cache: string, copy: string, tensorrt: stri
     throw new EdgeError('calibration-invalid', `The calibration cache names ${covered} of the ${tensors.length} tensors of this network: it belongs to another one.`, {
       hint: 'Calibrate this very network: edgeforge run calibrate',
     });
-  if (tensorrt === undefined) return cache;
-  await writeFile(copy, formatCalibrationCache(withHeader(parsed, tensorrt)));
-  return copy;
+  return givenCacheForDevice(cache, copy, tensorrt);
 }

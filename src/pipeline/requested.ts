@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Store } from '../core/store.ts';
 import { mostBuilds } from './benchmark-section.ts';
 import type { DevicePool, DevicesOf } from './device-pool.ts';
+import { givenModelSchema } from './given-model.ts';
 import { modelRecipe } from './model-recipe.ts';
 import { openProject, type Project, projectFileName } from './project.ts';
 import { type ProjectRecipe, projectRecipe } from './recipe.ts';
@@ -24,7 +25,7 @@ export const runRequestSchema = z.strictObject({
   /** Let a service run the application of the current release, on the devices of this run. */
   service: z.boolean().default(false),
   /** A finished network to deploy instead of the project's own. */
-  model: z.strictObject({ file: z.string(), keyFile: z.string().optional() }).optional(),
+  model: givenModelSchema.optional(),
 });
 export type RunRequest = z.input<typeof runRequestSchema>;
 
@@ -43,7 +44,7 @@ export async function requestedRecipe(
   { project, pool, store }: { readonly project: DevicesOf; readonly pool: DevicePool; readonly store: Store },
 ): Promise<Requested> {
   const { model, devices, steps, builds, despiteGate, service } = runRequestSchema.parse(request);
-  if (model) return modelRecipe({ file: model.file, ...(model.keyFile ? { keyFile: model.keyFile } : {}), devices: devices ?? [], pool, store, service });
+  if (model) return modelRecipe({ ...model, devices: devices ?? [], pool, store, service });
   const { recipe, published, away, select } = await projectRecipe({
     project: withBuilds(project as Project, builds),
     pool,

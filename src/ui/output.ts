@@ -48,9 +48,6 @@ export function table(rows: readonly (readonly string[])[], indent = ''): string
     .join('\n');
 }
 
-/** What a device or another user wrote, as words that cannot steer a terminal. */
-export const oneLine = (text: string): string => text.replace(/\p{C}+/gu, ' ');
-
 export const bytesText = (bytes: number): string =>
   bytes < 1e3 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
 /** How far work is: `86/160 steps`, `12.1 MB/43.0 MB`. */

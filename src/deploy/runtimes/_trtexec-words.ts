@@ -1,6 +1,7 @@
 import { EdgeError } from '../../core/errors.ts';
 import { type TensorrtVersion, tensorrtOfText } from '../../formats/tensorrt-version.ts';
 import type { Command, EngineSpec, Facts, Passport } from '../device.ts';
+import { converterWords, loadWords } from './_converter.ts';
 
 const atLeast = ({ major, minor }: TensorrtVersion, wantedMajor: number, wantedMinor: number): boolean => major > wantedMajor || (major === wantedMajor && minor >= wantedMinor);
 
@@ -34,8 +35,9 @@ function precisionWords(spec: EngineSpec, version: TensorrtVersion): string[] {
   return ['--int8', '--fp16', ...(spec.calibration ? [`--calib=${spec.calibration.path}`] : [])];
 }
 
-/** What builds an engine: no inference, the engine written beside its name and renamed by the caller. `dynamic`: the model's batch is open, so shapes must be said. */
+/** What builds an engine, by trtexec or, from an .etlt, by the device's converter: no inference, the engine written beside its name and renamed by the caller. `dynamic`: the model's batch is open, so shapes must be said. */
 export function buildWords(spec: EngineSpec, facts: Facts, { dynamic }: { readonly dynamic: boolean }): Command {
+  if (spec.etlt) return converterWords({ ...spec, etlt: spec.etlt }, facts);
   const version = tensorrtVersion(facts);
   const workspace = spec.workspaceMiB ?? 1024;
   return [
@@ -63,10 +65,14 @@ export const tracesWarmUp = (version: TensorrtVersion): boolean => !atLeast(vers
 /** Durations as every trtexec takes them. */
 export const wholeSeconds = (ms: number): number => Math.max(1, Math.ceil(ms / 1000));
 
+/** What trtexec must be told again of an engine that it loads: processor and shape, as they were built. */
+const loadedAs = ({ words, batch }: Passport): readonly string[] =>
+  words.includes('-e') ? loadWords(words, batch) : words.filter(word => word.startsWith('--useDLACore') || word.startsWith('--shapes='));
+
 /** What measures an engine: transfers, spin wait and graph set explicitly, or 10.x and 11.x would not compare. */
 export function benchWords(passport: Passport, protocol: { warmUpMs: number; durationMs: number; minIterations: number }, facts: Facts, times: string): Command {
   const version = tensorrtVersion(facts);
-  const dla = passport.words.some(word => word.startsWith('--useDLACore'));
+  const dla = loadedAs(passport).some(word => word.startsWith('--useDLACore'));
   return [
     program(facts),
     `--loadEngine=${passport.engine.path}`,
@@ -74,7 +80,7 @@ export function benchWords(passport: Passport, protocol: { warmUpMs: number; dur
     `--duration=${wholeSeconds(protocol.durationMs)}`,
     `--iterations=${protocol.minIterations}`,
     '--avgRuns=10',
-    ...passport.words.filter(word => word.startsWith('--useDLACore') || word.startsWith('--shapes=')),
+    ...loadedAs(passport),
     ...(version.major >= 11 ? ['--includeDataTransfers'] : ['--useSpinWait', ...(dla || profiled(version) ? [] : ['--useCudaGraph'])]),
     `--exportTimes=${times}`,
   ];
@@ -92,6 +98,6 @@ export function inferWords(passport: Passport, input: string, file: string, outp
     '--duration=0',
     // 11 copies nothing by default: the outputs would stay on the GPU.
     ...(tensorrtVersion(facts).major >= 11 ? ['--includeDataTransfers'] : []),
-    ...passport.words.filter(word => word.startsWith('--useDLACore') || word.startsWith('--shapes=')),
+    ...loadedAs(passport),
   ];
 }

@@ -168,6 +168,14 @@ export const onnxruntime: Runtime = {
   version: () => `onnxruntime ${ortVersion}`,
   refuse(spec, facts) {
     const machine = refuseMachine(facts);
+    if (spec.etlt)
+      return new EdgeError(
+        'device-refused',
+        `onnxruntime reads ONNX only; this .etlt ${spec.etlt.payload === 'uff' ? 'holds UFF' : 'is to be built by a converter of TensorRT'}.`,
+        {
+          hint: 'Either export the model as ONNX (TAO 5 does) and deploy that; or deploy to a device with TensorRT 8.4 or older that has tao-converter.',
+        },
+      );
     if (machine) return machine;
     if (spec.dlaCore !== undefined)
       return new EdgeError('device-refused', 'The onnxruntime runtime has no DLA.', { hint: 'Leave dlaCore out, or use runtime: tensorrt on a Jetson with a DLA.' });

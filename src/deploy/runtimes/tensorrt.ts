@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
 import { type Digest, digestOfFile } from '../../core/fingerprint.ts';
 import { inPackage } from '../../core/package-root.ts';
+import { classifyConverterFailure } from '../../formats/converter-failures.ts';
 import { type EngineLayers, layersText, parseEngineLayers } from '../../formats/engine-layers.ts';
 import { parseTrtexecLog } from '../../formats/trtexec.ts';
 import { advanceBuild } from '../../formats/trtexec-build.ts';
@@ -12,6 +13,7 @@ import type { BuildProgress, Facts, Failure, Finished, Passport, Runtime, Tensor
 import { commandText } from '../quote.ts';
 import { abilitiesOf, targetFor } from '../targets.ts';
 import { limitError } from '../transports/_jobs.ts';
+import { refuseConverter } from './_converter.ts';
 import { readOutputs } from './_outputs.ts';
 import { buildScript, inferScript, marked, scrapsOf } from './_trtexec-scripts.ts';
 import { benchJob, measured, sessionFile, sessionProgress } from './_trtexec-session.ts';
@@ -23,6 +25,8 @@ function refuse(spec: Wish, facts: Facts): EdgeError | undefined {
     return new EdgeError('engine-missing', `The device has ${facts.tensorrt === undefined ? 'no TensorRT' : `TensorRT ${facts.tensorrt}, but no trtexec`}.`, {
       hint: 'On a Jetson: sudo apt install nvidia-jetpack (trtexec is in libnvinfer-bin). Or set runtime: onnxruntime for this device.',
     });
+  const unread = spec.etlt && refuseConverter(spec.etlt, tensorrtVersion(facts), facts);
+  if (unread) return unread;
   const target = targetFor(facts);
   const abilities = abilitiesOf(facts, target);
   if (spec.precision === 'int8' && !abilities.int8)
@@ -64,14 +68,19 @@ function failed(finished: Finished, log: string): Failure {
   );
 }
 
+/** The watchdog's word and a lost cache come first, as for trtexec; the rest is the converter's own way to fail. */
+const unconverted = (finished: Finished, log: string): Failure =>
+  limitError('The converter', log) ?? (finished.exitCode === 66 ? failed(finished, log) : classifyConverterFailure(log, finished.exitCode));
+
 const builtSchema = z.object({ bytes: z.coerce.number().int().positive(), digest: z.string().regex(/^[0-9a-f]{64}$/) });
 
 function built(spec: Parameters<Runtime['built']>[0], facts: Facts, finished: Finished, log: string): Passport | Failure {
   const said = parseTrtexecLog(log);
   // PASSED and exit code 0 together: a kill leaves no banner, and an [E] line while timing tactics is no failure.
-  if (finished.exitCode !== 0 || said.outcome === 'failed') return failed(finished, log);
-  const [bytes, digest] = (marked(log, 'engine') ?? '').trim().split(/\s+/);
+  if (finished.exitCode !== 0 || said.outcome === 'failed') return spec.etlt ? unconverted(finished, log) : failed(finished, log);
+  const [bytes, digest, seconds] = (marked(log, 'engine') ?? '').trim().split(/\s+/);
   const engine = builtSchema.safeParse({ bytes, digest });
+  if (!engine.success && spec.etlt) return unconverted(finished, log);
   if (!engine.success) return new EdgeError('engine-build-failed', 'trtexec passed, but there is no engine file.', { hint: 'Is the device’s disk full? Try: df -h ~' });
   const layers = parseEngineLayers(marked(log, 'layers') ?? '');
   if (spec.precision === 'int8' && layers?.int8 === 0)
@@ -91,7 +100,7 @@ function built(spec: Parameters<Runtime['built']>[0], facts: Facts, finished: Fi
     ...(facts.l4t ? { l4t: `${facts.l4t.release}.${facts.l4t.revision}` } : {}),
     ...(facts.tensorrt === undefined ? {} : { tensorrt: facts.tensorrt }),
     words: buildWords(spec, facts, { dynamic: true }),
-    buildSeconds: said.built?.seconds ?? 0,
+    buildSeconds: said.built?.seconds ?? Number(seconds ?? 0),
     ...(facts.emulated || said.emulated ? { emulated: true } : {}),
     ...(layers ? { layers } : {}),
     notes: notesOf(spec, log, said.warnings, layers),
@@ -103,6 +112,7 @@ function notesOf(spec: Parameters<Runtime['built']>[0], log: string, warnings: r
   const missing = warnings.filter(line => /Missing scale and zero-point/.test(line)).length;
   const [dla, gpu] = ['DlaLayer', 'GpuLayer'].map(kind => log.split(`[${kind}]`).length - 1) as [number, number];
   return [
+    ...(spec.etlt ? [`built by ${spec.etlt.payload === 'uff' ? 'the device’s converter from UFF' : 'the device’s converter from an .etlt'}`] : []),
     ...(spec.precision === 'int8' && layers ? [layersText(layers)] : []),
     ...(spec.precision === 'int8' && !layers ? ['TensorRT did not tell which layers run in INT8'] : []),
     ...(missing > 0 ? [`${missing} tensors have no scale in the cache and run outside INT8`] : []),

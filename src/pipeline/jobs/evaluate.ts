@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type Batch, type LoaderOptions, openBatches } from '../../data/batches.ts';
+import { openBatches } from '../../data/batches.ts';
 import { mapClasses } from '../../data/class-map.ts';
 import type { Manifest } from '../../data/sample.ts';
 import { readOnnx } from '../../formats/onnx.ts';
@@ -19,22 +19,19 @@ export async function scoreNetwork({
   plan,
   manifest,
   signal,
-  batches,
   onImages,
 }: {
   readonly graph: Graph;
   readonly plan: TrainingPlan;
   readonly manifest: Manifest;
   readonly signal: AbortSignal;
-  /** The images where a loader is open already; it reads as `validationLoading` says. */
-  readonly batches?: AsyncIterable<Batch>;
   readonly onImages?: (done: number) => void;
 }): Promise<Score> {
   const info = networkInfoOf(graph) as NetworkInfo;
   const task = openTask(plan.task, info.labels);
   const truth: Annotation[] = [];
   async function* watched() {
-    for await (const batch of batches ?? validationBatches(manifest, plan, info, 8, signal)) {
+    for await (const batch of validationBatches(manifest, plan, info, 8, signal)) {
       truth.push(...batch.annotations);
       yield batch;
     }
@@ -49,12 +46,11 @@ export async function scoreNetwork({
   return { ...score, detail: { ...score.detail, boxesFrom16x8: { value: larger.value, decisions: larger.decisions } } };
 }
 
-/** How the validation images are read: in order, as the network wants them; the last batch is padded. */
-export function validationLoading(manifest: Manifest, plan: TrainingPlan, info: NetworkInfo, batch: number, signal: AbortSignal): LoaderOptions {
+/** The validation images in order, as the network wants them; the last batch is padded. */
+export function validationBatches(manifest: Manifest, plan: TrainingPlan, info: NetworkInfo, batch: number, signal: AbortSignal) {
   const classes = mapClasses(manifest, { targets: info.labels, mayLack: true, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
-  return { manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch, last: 'pad', signal };
+  return openBatches({ manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch, last: 'pad', signal });
 }
-export const validationBatches = (...how: Parameters<typeof validationLoading>) => openBatches(validationLoading(...how));
 
 export interface EvaluateRequest {
   readonly plan: TrainingPlan;

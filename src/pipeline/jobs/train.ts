@@ -26,7 +26,7 @@ import { openTask } from '../task-plan.ts';
 import type { Comparison } from '../training-comparison.ts';
 import type { TrainingPlan } from '../training-plan.ts';
 import { selectImages, singleImages } from './calibrate.ts';
-import { scoreNetwork, validationLoading } from './evaluate.ts';
+import { scoreNetwork } from './evaluate.ts';
 
 /** What the training process is given: files in, files out. */
 export interface TrainRequest {
@@ -97,20 +97,11 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
   const { input: size, fit: placed, batch, seed, augmentation } = plan;
   const loading = { manifest: train, classes, size, preprocess: network.info.preprocess, fit: placed, batch, seed, shuffle: true, last: 'wrap', signal, onNote: note } as const;
   if (request.overfit) await tryOneBatch(request, { network, task, loading, say });
-  const caches = cachesFor(request, train, validation, say);
-  await using loader = openLoader({ ...loading, augmentation, cacheBytes: caches.train });
-  // One loader for all validations: its threads start once, and its images are decoded once.
-  await using judging = validation && openLoader({ ...validationLoading(validation, plan, network.info, 8, signal), cacheBytes: caches.validation });
+  await using loader = openLoader({ ...loading, augmentation, cacheBytes: cacheFor(request, train, say) });
   const validate =
     validation &&
     (async (graph: Graph, epoch: number): Promise<Score> => {
-      const score = await scoreNetwork({
-        graph: plan.qat ? int8Form(graph, 'onnxruntime') : graph,
-        plan,
-        manifest: validation,
-        signal,
-        ...(judging ? { batches: judging.epoch(0) } : {}),
-      });
+      const score = await scoreNetwork({ graph: plan.qat ? int8Form(graph, 'onnxruntime') : graph, plan, manifest: validation, signal });
       send({ kind: 'score', epoch, epochs: plan.epochs, steps: loader.batchesPerEpoch, score } satisfies TrainMessage);
       return score;
     });
@@ -195,19 +186,12 @@ async function tryOneBatch(
   }
 }
 
-/** The budgets for decoded images, told: they decide how fast later epochs go. Validation has what training leaves of a stated one. */
-function cachesFor(
-  { plan, cacheMiB = 'auto' }: TrainRequest,
-  { samples }: Manifest,
-  validation: Manifest | undefined,
-  say: (text: string) => void,
-): { readonly train: number; readonly validation: number } {
-  const [each, own] = [decodedBytes(plan.input, plan.augmentation), decodedBytes(plan.input)];
-  const train = cacheBudget(cacheMiB, samples.length * each, process.availableMemory());
-  const left = cacheMiB === 'auto' ? process.availableMemory() - train : Math.max(0, train - samples.length * each);
-  const kept = cacheMiB === 'auto' ? cacheBudget('auto', (validation?.samples.length ?? 0) * own, left) : left;
-  say(`decoded images of ${Math.min(samples.length, Math.floor(train / each))} of ${samples.length} files are kept between epochs (${Math.round(train / 2 ** 20)} MiB)`);
-  return { train, validation: kept };
+/** The budget for decoded images, told: it decides how fast later epochs go. */
+function cacheFor({ plan, cacheMiB = 'auto' }: TrainRequest, { samples }: Manifest, say: (text: string) => void): number {
+  const each = decodedBytes(plan.input, plan.augmentation);
+  const bytes = cacheBudget(cacheMiB, samples.length * each, process.availableMemory());
+  say(`decoded images of ${Math.min(samples.length, Math.floor(bytes / each))} of ${samples.length} files are kept between epochs (${Math.round(bytes / 2 ** 20)} MiB)`);
+  return bytes;
 }
 
 /** Images that the ranges of quantization-aware training begin with. */

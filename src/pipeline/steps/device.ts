@@ -29,11 +29,7 @@ export const buildStep = (pool: DevicePool) =>
     outputs: { engine: 'passport' },
     identity: ({ identity, ...rest }) => ({ ...rest, identity: deviceIdentity(identity) }),
     exclusive: ({ identity }) => resourcesOf(identity),
-    async recall({ config, outputs, signal }) {
-      const passport = await readPassport(outputs.engine);
-      const [there] = await enginesThere(await pool.open(config.identity.name, signal), [passport]);
-      return there ? 'valid' : 'gone';
-    },
+    recall: ({ config, outputs, signal }) => engineThere(pool, config.identity.name, outputs.engine, signal),
     async run({ config, inputs, digests, outputs, scratch, signal, progress, log, note }) {
       const device = heard(await pool.open(config.identity.name, signal), log);
       const graph = readOnnx(await readFile(inputs.onnx));
@@ -131,7 +127,7 @@ export const heard = (device: Device, log: (level: 'command', message: string) =
 });
 
 /** Progress from a device as a step's own; a stage that stays the same is told once. */
-function told(
+export function told(
   unit: string,
   progress: (done: number, total: number, metrics?: Readonly<Record<string, number>>, unit?: string) => void,
   log: (level: 'info', message: string) => void,
@@ -143,6 +139,12 @@ function told(
     if (message !== last) log('info', message);
     last = message;
   };
+}
+
+/** Whether the engine of a recorded passport still lies on its device. */
+export async function engineThere(pool: DevicePool, name: string, passport: string, signal: AbortSignal): Promise<'valid' | 'gone'> {
+  const [there] = await enginesThere(await pool.open(name, signal), [await readPassport(passport)]);
+  return there ? 'valid' : 'gone';
 }
 
 /** A passport as a build step wrote it. */

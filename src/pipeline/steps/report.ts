@@ -51,6 +51,8 @@ export const reportStep = defineStep({
     }),
     lines: z.array(lineSchema),
     task: taskPlanSchema.optional(),
+    /** The model, where only the device could read it and there is no ONNX. */
+    sealed: z.strictObject({ name: z.string(), digest: z.string(), bytes: z.int() }).optional(),
   }),
   inputs: {
     measurements: 'measurement',
@@ -65,7 +67,7 @@ export const reportStep = defineStep({
     pruneScore: 'score?',
     images: 'tensors?',
     outputs: 'tensors?',
-    model: 'onnx',
+    model: 'onnx?',
   },
   outputs: { report: 'report' },
   async run({ config, inputs, digests, outputs, note }) {
@@ -79,9 +81,7 @@ export const reportStep = defineStep({
         rows.filter(({ line }) => line.network === network).map(({ row }) => row),
         gate,
       );
-    const graph = readOnnx(await readFile(inputs.model));
-    const cost = costOf(graph);
-    const info = networkInfoOf(graph);
+    const { model, artifact, info } = await modelOf(inputs.model, digests.model, config.sealed);
     const prune = inputs.pruneReport === undefined ? undefined : await json<PruneReport>(inputs.pruneReport);
     const trained = inputs.trainScore === undefined ? undefined : await json<Score>(inputs.trainScore);
     const training = [
@@ -93,21 +93,19 @@ export const reportStep = defineStep({
       schemaVersion: 1,
       device: config.device,
       protocol: config.protocol,
-      model: { name: info?.architecture, architecture: info?.architecture, task: info?.task, parameters: cost.parameters, macs: cost.macs, bytes: (await stat(inputs.model)).size },
+      model,
       training,
       ...(prune && trained && inputs.pruneScore ? { pruning: pruningOf(prune, trained, await json<Score>(inputs.pruneScore)) } : {}),
       baseline: of('baseline'),
       results: of('results'),
-      artifacts: [
-        { name: 'model.onnx', digest: digests.model, bytes: (await stat(inputs.model)).size },
-        ...passports.map(({ engine }) => ({ name: engine.path.split('/').at(-1) as string, digest: engine.digest as Digest, bytes: engine.bytes })),
-      ],
+      artifacts: [artifact, ...passports.map(({ engine }) => ({ name: engine.path.split('/').at(-1) as string, digest: engine.digest as Digest, bytes: engine.bytes }))],
       project: { name: config.project },
       gate,
       images: inputs.images && config.task ? await reportImages(inputs.images, inputs.outputs, config.task, info) : [],
       notes: [
         ...new Set([
           ...passports.flatMap(passport => passport.notes),
+          ...(config.sealed ? ['No release was made: its configs are written for networks that can be read here. The engines lie on the device, under engines/.'] : []),
           ...compared,
           ...(inputs.baselines ? baselineNotes(await json(inputs.baselines)) : []),
           ...(await computeNotes(inputs.trainLog, inputs.retrainLog)),
@@ -118,6 +116,23 @@ export const reportStep = defineStep({
     await writeReport(outputs.report, parseReport(JSON.parse(JSON.stringify(report))));
   },
 });
+
+/** What is known of the network: all of it from its ONNX, else what the encrypted file shows from outside. */
+async function modelOf(path: string | undefined, digest: Digest | undefined, sealed: { readonly name: string; readonly digest: string; readonly bytes: number } | undefined) {
+  if (path === undefined || digest === undefined) {
+    if (!sealed) throw new EdgeError('internal', 'A report needs its model.', { hint: 'This is a bug in edgeforge.' });
+    return { model: { name: sealed.name, bytes: sealed.bytes }, artifact: { ...sealed, digest: sealed.digest as Digest }, info: undefined };
+  }
+  const graph = readOnnx(await readFile(path));
+  const { parameters, macs } = costOf(graph);
+  const info = networkInfoOf(graph);
+  const { size: bytes } = await stat(path);
+  return {
+    model: { name: info?.architecture, architecture: info?.architecture, task: info?.task, parameters, macs, bytes },
+    artifact: { name: 'model.onnx', digest, bytes },
+    info,
+  };
+}
 
 /** Fails where a row of the deployed network lost more than the gate allows; the report stands either way. */
 export const gateStep = defineStep({

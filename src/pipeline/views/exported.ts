@@ -55,7 +55,7 @@ async function packaged(store: Store): Promise<ArtifactView[]> {
 /** The engines of the last builds, by their passports. */
 async function engines(store: Store, devices: readonly string[]): Promise<ArtifactView[]> {
   const last = new Map<string, ActionRecord>();
-  for (const record of await store.actions()) if (record.step === 'build') last.set(String((record.config as { engine?: string }).engine), record);
+  for (const record of await store.actions()) if (record.step === 'build' || record.step === 'convert') last.set(String((record.config as { engine?: string }).engine), record);
   const found = await Promise.all(
     [...last.values()].map(async (record): Promise<ArtifactView | undefined> => {
       const digest = record.outputs.engine;

@@ -4,7 +4,7 @@ import { tailRun } from '../../core/run-folder.ts';
 import { initialRunState, type RunState, reduceRun, type StepState } from '../../core/run-state.ts';
 import { parseReport, type ReportRow } from '../../formats/report.ts';
 import { dropWords, percent, shortNumber, speedCounts } from '../../formats/report-words.ts';
-import { oneLine, table } from '../output.ts';
+import { table } from '../output.ts';
 
 /** What a run left of several devices, against each other: a row per device and precision, and one for each device that failed, with why. */
 export async function deployTable(folder: string, devices: readonly string[]): Promise<string> {
@@ -21,17 +21,10 @@ async function rowsOf(folder: string, device: string, state: RunState): Promise<
   const place = ended(state.steps.get(`switch ${device}`)) ? 'current' : ended(state.steps.get(`release ${device}`)) ? 'held back' : 'none';
   // A report that this run did not reach would be an older one.
   const report = ended(state.steps.get(`report ${device}`)) ? await readFile(join(folder, 'out', `report-${device}`, 'report.json'), 'utf8').then(parseReport) : undefined;
-  const measured = (report?.results ?? []).map(row => [
-    device,
-    place,
-    row.precision.toUpperCase(),
-    ...figures(row),
-    row.gate === 'fail' ? 'FAILED' : row.gate,
-    row.voided === undefined ? row.evidence.grade : `${row.evidence.grade}, void: ${oneLine(row.voided)}`,
-  ]);
+  const measured = (report?.results ?? []).map(row => [device, place, row.precision.toUpperCase(), ...figures(row), row.gate === 'fail' ? 'FAILED' : row.gate, row.evidence.grade]);
   if (!failure && measured.length > 0) return measured;
   const why = failure ? `${failure[0]}: ${failure[1].failure?.message ?? 'failed'}` : 'it was not reached: the steps before it failed';
-  return [...measured, [device, 'FAILED', '', '', '', '', '', '', oneLine(why)]];
+  return [...measured, [device, 'FAILED', '', '', '', '', '', '', why.replace(/\p{C}+/gu, ' ')]];
 }
 
 /** A speed that does not count is no number. */

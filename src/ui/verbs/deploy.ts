@@ -24,6 +24,9 @@ export function addDeployVerbs(program: Command, cli: Cli): void {
   verb('deploy [device...]', 'one command: everything stale, push, build, benchmark, report and release for these devices (default: all)')
     .option('--model <file>', 'a finished .onnx or .etlt instead of the project’s own network')
     .option('--key-file <file>', 'the key of an .etlt')
+    .option('--dims <C,H,W>', 'the input of an .etlt, where it does not say it (for the device’s tao-converter)')
+    .option('--outputs <names>', 'its output nodes, with commas (for the device’s tao-converter)')
+    .option('--calibration <file>', 'the INT8 cache that came with an .etlt (for the device’s tao-converter)')
     .option('--builds <k>', 'build every TensorRT engine k times, report how far the builds lie apart, keep the median one')
     .option('--service', 'let a systemd unit run the DeepStream application of the current release')
     .option('--despite-gate', 'make the release current even where the accuracy gate was missed')
@@ -56,6 +59,9 @@ function reach(name: string, options: Common) {
 interface DeployOptions extends Common {
   readonly model?: string;
   readonly keyFile?: string;
+  readonly dims?: string;
+  readonly outputs?: string;
+  readonly calibration?: string;
   readonly builds?: string;
   readonly plan?: boolean;
   readonly dryRun?: boolean;
@@ -74,14 +80,30 @@ function buildsOf({ builds }: DeployOptions): { readonly builds?: number } {
   return { builds: count };
 }
 
+/** The model that --model names, and what a converter is told besides. Throws `usage` where --dims is no C,H,W. */
+function givenModel(file: string, { keyFile, dims, outputs, calibration }: DeployOptions) {
+  const [channels = 0, height = 0, width = 0, ...more] = dims?.split(',').map(Number) ?? [];
+  if (dims !== undefined && (more.length > 0 || ![channels, height, width].every(dim => Number.isInteger(dim) && dim > 0)))
+    throw new EdgeError('usage', `--dims takes three whole numbers C,H,W, not ${JSON.stringify(dims)}.`, { hint: 'For example: --dims 3,544,960' });
+  return {
+    file: resolve(file),
+    ...(keyFile ? { keyFile: resolve(keyFile) } : {}),
+    ...(dims === undefined ? {} : { dims: [channels, height, width] as [number, number, number] }),
+    ...(outputs === undefined ? {} : { outputs: outputs.split(',').map(name => name.trim()) }),
+    ...(calibration ? { calibration: resolve(calibration) } : {}),
+  };
+}
+
 /** What is asked for, as a run takes it. Throws `usage` where no device is. */
 function requestOf(names: readonly string[], options: DeployOptions): RunRequest {
   const wishes = { ...buildsOf(options), despiteGate: options.despiteGate === true, service: options.service === true };
   if (options.model !== undefined) {
     if (names.length === 0) throw new EdgeError('usage', 'deploy --model needs a device.', { hint: 'Name it: edgeforge deploy DEVICE --model FILE' });
-    const model = { file: resolve(options.model), ...(options.keyFile ? { keyFile: resolve(options.keyFile) } : {}) };
+    const model = givenModel(options.model, options);
     return { project: nearestProject(options.project)?.folder ?? process.cwd(), devices: [...names], model, ...wishes };
   }
+  const lost = (['dims', 'outputs', 'calibration'] as const).find(name => options[name] !== undefined);
+  if (lost) throw new EdgeError('usage', `--${lost} goes with --model.`, { hint: 'For example: edgeforge deploy DEVICE --model FILE.etlt --key-file KEY' });
   const project = openProject({ folder: options.project });
   const devices = names.length > 0 ? [...new Set(names)] : Object.keys(project.settings.devices);
   if (devices.length === 0)

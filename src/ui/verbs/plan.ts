@@ -81,7 +81,7 @@ function deviceLines({ device, pushes, builds, release, configs, services, unkno
   const bytes = pushes.reduce((sum, { send }) => sum + send, 0);
   return [
     '',
-    `${device}: ${changes ? `release ${current ?? 'none'} → ${next ?? 'a new one'} (${because})` : `release ${current} stays (${because})`}`,
+    `${device}: ${changes ? `release ${current ?? 'none'} → ${next ?? 'a new one'} (${because})` : `${current === undefined ? 'no release' : `release ${current} stays`} (${because})`}`,
     ...pushes
       .filter(({ send }) => send > 0)
       .map(({ name, bytes, send }) => `  push     ${name}: ${bytesText(send)}${send < bytes ? ` of ${bytesText(bytes)}, the rest is there` : ''}`),

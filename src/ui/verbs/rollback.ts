@@ -2,7 +2,7 @@ import { openDevice } from '../../deploy/open-device.ts';
 import type { DeviceDefinition } from '../../deploy/registry.ts';
 import { listReleases } from '../../deploy/remote-releases.ts';
 import { releaseStale, rollBack } from '../../deploy/rollback.ts';
-import { type Output, oneLine, table } from '../output.ts';
+import { type Output, table } from '../output.ts';
 
 interface Wish {
   readonly name: string;
@@ -33,9 +33,9 @@ export async function list({ name, definition, folder, json }: Wish, { out }: Ou
         ...rows.map(({ place, id, project, at, who, precision, gate, report, stale }) => [
           place,
           id,
-          oneLine(project).slice(0, 60),
+          oneLine(project),
           at.slice(0, 16).replace('T', ' '),
-          oneLine(who).slice(0, 60),
+          oneLine(who),
           precision,
           gate,
           report?.slice(0, 12) ?? '',
@@ -59,3 +59,6 @@ export async function rollback({ name, definition, folder, release, json }: Wish
   }
   return 0;
 }
+
+/** What a device or another user wrote, as words that cannot steer a terminal. */
+const oneLine = (text: string): string => text.replace(/\p{C}+/gu, ' ').slice(0, 60);

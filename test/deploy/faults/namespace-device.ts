@@ -66,18 +66,6 @@ function network(): { readonly n: number; readonly space: string; readonly near:
   throw new Error('No network 10.213.n.0/30 is free.');
 }
 
-/** Takes a device away with all that was made for it. The text of a script: $1 its network's number, $2 its state folder, $3 who made it. */
-const takeDown = `for i in $(seq 50); do p=$(ip netns pids edge-$1) && [ -n "$p" ] || break; kill -s KILL $p; sleep 0.05; done 2>/dev/null
-ip netns del edge-$1; ip link del edge$1h; ip route del unreachable 10.213.$1.0/30 metric 4096
-for i in $(seq 50); do umount "$2/disk" && break; sleep 0.05; done
-rmdir ${cgroups}/*/edge-$1; rm -rf "$2"`;
-/** Takes it down also where the test's process was killed. */
-const watched = (n: number, state: string): void =>
-  spawn('sh', ['-c', `while kill -0 $3 && [ -d "$2" ]; do sleep 1; done 2>/dev/null; [ ! -d "$2" ] || { ${takeDown}; }`, 'sh', String(n), state, String(process.pid)], {
-    detached: true,
-    stdio: 'ignore',
-  }).unref();
-
 /** Lets a link pass this many megabits per second; 0: what it can. */
 function shape(mbit: number, link: string, space?: string): void {
   const inside = space === undefined ? [] : ['-n', space];
@@ -99,6 +87,7 @@ function limits(space: string) {
       const used = Number(readFileSync(join(folders[1]!, 'memory.usage_in_bytes'), 'utf8'));
       writeFileSync(join(folders[1]!, 'memory.limit_in_bytes'), String(moreMiB < 0 ? -1 : used + moreMiB * 2 ** 20));
     },
+    end: () => tried('rmdir', ...folders),
   };
 }
 
@@ -129,7 +118,6 @@ export async function namespaceDevice({ diskMiB = 768 }: { readonly diskMiB?: nu
   run('mount', '-t', 'tmpfs', '-o', `size=${diskMiB}m,mode=755`, 'edge-disk', join(state, 'disk'));
   for (const folder of ['up', 'work']) mkdirSync(join(state, 'disk', folder));
   const { n, space, near, far } = network();
-  watched(n, state);
   const group = limits(space);
   const host = `10.213.${n}.2`;
   let first: ReturnType<typeof spawn> | undefined;
@@ -268,7 +256,12 @@ export async function namespaceDevice({ diskMiB = 768 }: { readonly diskMiB?: nu
     },
     async [Symbol.asyncDispose]() {
       await stop();
-      tried('sh', '-c', takeDown, 'sh', String(n), state);
+      tried('ip', 'netns', 'del', space);
+      tried('ip', 'link', 'del', near);
+      tried('ip', 'route', 'del', 'unreachable', `10.213.${n}.0/30`, 'metric', '4096');
+      for (let attempt = 0; attempt < 20 && !tried('umount', join(state, 'disk')); attempt++) await pause(50);
+      group.end();
+      rmSync(state, { recursive: true, force: true });
     },
   };
 }

@@ -16,6 +16,8 @@ const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
 const ownFiles = new Map([
   ['trtexec', 'trtexec.ts'],
   ['deepstream-app', 'deepstream.ts'],
+  ['tao-converter', 'converter.ts'],
+  ['tlt-converter', 'converter.ts'],
 ]);
 /** The machine's own Python, past any shims; empty where there is none. */
 const realPython = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).stdout?.trim() ?? '';
