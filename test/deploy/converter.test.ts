@@ -179,6 +179,11 @@ describe('on a replayed board', () => {
     const device: Device = { ...plain, transport: tellingTransport(plain.transport, line => told.push(line)) };
     expect(device.facts.converter).toBe(`${there.home}/bin/tao-converter`);
     expect(doctorDevice(device).find(({ name }) => name === 'tao-converter')).toMatchObject({ state: 'ok', value: expect.stringContaining('holds UFF') });
+    const { converter: _, ...bare } = device.facts;
+    const rowOf = (facts: Facts) => doctorDevice({ ...device, facts }).find(({ name }) => name === 'tao-converter');
+    expect(rowOf(bare)).toMatchObject({ state: 'note', value: expect.stringMatching(/^not found; needed only/), mend: expect.stringContaining('v3.21.11_trt8.0_aarch64') });
+    expect(rowOf({ ...device.facts, tensorrt: '10.3.0' })).toMatchObject({ state: 'note', value: expect.stringContaining('is not used') });
+    expect(rowOf({ ...bare, tensorrt: '10.3.0' })).toBeUndefined();
     const cache = join(folder.path, 'cal.bin');
     writeFileSync(cache, cacheFor(smallRanges, { tensorrt: '8.2.1' }));
     const pushed = await pushFile(device, cache);
