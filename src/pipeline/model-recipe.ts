@@ -80,7 +80,8 @@ export async function modelRecipe({ devices: names, pool, store, service, ...giv
 }
 
 /** Whether the device's converter builds: what trtexec cannot read, and what is wished so. */
-const converts = ({ graph, sealed }: OpenedModel, { definition }: KnownDevice): boolean => sealed !== undefined && (graph === undefined || definition.converter === true);
+export const converts = ({ graph, sealed }: OpenedModel, { definition }: Pick<KnownDevice, 'definition'>): boolean =>
+  sealed !== undefined && (graph === undefined || definition.converter === true);
 
 /** Words for a converter that no device would hear are a mistake, not a hint; and Q/DQ is nothing for it. */
 function refuseIdleWords({ dims, outputs, calibration }: GivenModel, opened: OpenedModel, devices: readonly KnownDevice[]): void {
@@ -116,9 +117,9 @@ interface ModelLine {
 }
 
 /** Precisions of a finished network: a Q/DQ network is INT8 alone; INT8 of a float one takes a cache. */
-function precisionsOf({ graph }: OpenedModel, calibration: Source | undefined): readonly Precision[] {
+export function precisionsOf({ graph }: OpenedModel, cached: boolean): readonly Precision[] {
   if (graph && isQuantized(graph)) return ['int8'];
-  return calibration === undefined ? ['fp32', 'fp16'] : ['fp32', 'fp16', 'int8'];
+  return cached ? ['fp32', 'fp16', 'int8'] : ['fp32', 'fp16'];
 }
 
 /** An engine from the .etlt itself, by the device's converter. */
@@ -157,7 +158,7 @@ function addModelDevice(recipe: Recipe, line: ModelLine): Artifact<'report'> {
   const { given, opened, source, bytes, device, steps, model } = line;
   const { name } = device;
   const identity = identityOf(device);
-  const precisions = precisionsOf(opened, line.calibration);
+  const precisions = precisionsOf(opened, line.calibration !== undefined);
   const own = model === undefined || converts(opened, device) ? undefined : model;
   const passports = precisions.map(precision =>
     own ? addBuilt(recipe, line, precision, precision === 'fp16' && device.runtime === 'onnxruntime' ? own.fp16 : own.fp32) : addConverted(recipe, line, precision),

@@ -63,6 +63,9 @@ test('an .etlt that holds UFF goes through the device’s converter, INT8 with t
     '',
     expect.stringMatching(/convert xavier-nx int8 +run[\s\S]*no release \(none is made of a network[\s\S]*push +encrypted model: 312 B[\s\S]*build +fp16: new/),
   ]);
+  const dry = await each.deploy('--dry-run');
+  expect([dry.code, dry.out]).toEqual([2, '']);
+  expect(existsSync(each.at('.edgeforge/runs'))).toBe(false);
   const { code, out, err } = await each.deploy('--calibration', each.at('cal.bin'));
   expect([code, err]).toEqual([0, expect.any(String)]);
   const report = each.report();
@@ -78,6 +81,13 @@ test('an .etlt that holds UFF goes through the device’s converter, INT8 with t
   // Nothing is built twice.
   const again = await each.deploy('--calibration', each.at('cal.bin'), '--json');
   expect([again.code, again.out.match(/"outcome":"(ran|cached)"/g)]).toEqual([0, Array.from({ length: 5 }, () => '"outcome":"cached"')]);
+});
+
+test('a dry run prints what trtexec would do with the ONNX in an .etlt, and does nothing', async () => {
+  await using each = await scene({ uff: false, wish: ', target: xavier-nx' });
+  const { code, out } = await each.deploy('--dry-run');
+  expect([code, out]).toEqual([0, expect.stringMatching(/--onnx=[\s\S]*--loadEngine=/)]);
+  expect([existsSync(each.at('.edgeforge/runs')), existsSync(each.there.remote('engines'))]).toEqual([false, false]);
 });
 
 test('ONNX in an .etlt is for trtexec, unless the device is to use its converter', { timeout: 240_000 }, async () => {

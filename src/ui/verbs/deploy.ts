@@ -115,7 +115,7 @@ async function deploy(names: readonly string[], options: DeployOptions, { output
   const request = requestOf(names, options);
   const json = options.json === true;
   if (options.plan) return (await planning()).planDeploy(request, json, output);
-  if (options.dryRun && options.model === undefined) return (await planning()).rehearseDeploy(openProject({ folder: options.project }), request.devices ?? [], output);
+  if (options.dryRun) return (await planning()).rehearseDeploy(request, output);
   const { devices = [] } = request;
   // The events stay the events' schema: against each other the devices stand only where people read.
   const after = async (folder: string) => output.out(await (await import('./deploy-table.ts')).deployTable(folder, devices));

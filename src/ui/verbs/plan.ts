@@ -1,31 +1,39 @@
+import { EdgeError } from '../../core/errors.ts';
+import type { Precision } from '../../core/evidence.ts';
 import { digestOf } from '../../core/fingerprint.ts';
 import { type PlannedStep, planRecipe } from '../../core/plan.ts';
 import { Store } from '../../core/store.ts';
 import { storeRoot } from '../../core/store-root.ts';
-import type { RemotePath } from '../../deploy/device.ts';
+import type { EngineSpec, RemotePath } from '../../deploy/device.ts';
+import { deviceNamed } from '../../deploy/registry.ts';
 import { rehearse } from '../../deploy/work.ts';
-import { batchesOf, protocolOf } from '../../pipeline/benchmark-section.ts';
+import { type BenchmarkSettings, batchesOf, defaultBenchmark, protocolOf } from '../../pipeline/benchmark-section.ts';
 import { type DevicePlan, planDevice } from '../../pipeline/deploy-plan.ts';
-import { DevicePool } from '../../pipeline/device-pool.ts';
+import { DevicePool, type DevicesOf } from '../../pipeline/device-pool.ts';
+import { type GivenModel, openModel } from '../../pipeline/given-model.ts';
+import { converts, precisionsOf } from '../../pipeline/model-recipe.ts';
 import type { Project } from '../../pipeline/project.ts';
 import { type ProjectRecipe, projectRecipe } from '../../pipeline/recipe.ts';
 import { projectOf, type RunRequest, requestedRecipe } from '../../pipeline/requested.ts';
 import type { Cli } from '../cli.ts';
 import { bytesText, durationText, type Output, table } from '../output.ts';
 
-/** Prints, quoted as the transport would send it, every command of a deploy; nothing is reached and nothing runs. */
-export async function rehearseDeploy(project: Project, names: readonly string[], output: Output): Promise<number> {
+/** Prints, quoted as the transport would send it, every command of a deploy, of the project's network or of a given one; nothing is reached and nothing runs. */
+export async function rehearseDeploy(request: RunRequest, output: Output): Promise<number> {
+  const project = projectOf(request);
   await using pool = new DevicePool(project, { print: output.out });
-  const protocol = protocolOf(project.settings.benchmark);
-  const [batch = 1] = batchesOf(project.settings.benchmark);
-  for (const name of names) {
+  const { precisions, batch, inputs, benchmark } = request.model
+    ? await givenWishes(request.model, request.devices ?? [], project.settings.devices)
+    : projectWishes(project as Project);
+  const protocol = protocolOf(benchmark);
+  for (const name of request.devices ?? []) {
     const device = await pool.open(name);
-    const specs = project.settings.export.precisions.map(precision => ({
+    const specs = precisions.map(precision => ({
       model: 'store/MODEL' as RemotePath,
       modelDigest: digestOf('model'),
       precision,
       batch,
-      inputs: { input_1: [batch, 3, 0, 0] },
+      inputs,
       engine: `${name}-${precision}` as RemotePath,
       threads: protocol.threads,
       ...(precision === 'int8' ? { calibration: { path: 'store/CACHE' as RemotePath, digest: digestOf('cache') } } : {}),
@@ -33,6 +41,26 @@ export async function rehearseDeploy(project: Project, names: readonly string[],
     await rehearse(device, specs, { ...protocol, batch });
   }
   return 0;
+}
+
+interface Wishes {
+  readonly precisions: readonly Precision[];
+  readonly batch: number;
+  readonly inputs: EngineSpec['inputs'];
+  readonly benchmark: BenchmarkSettings;
+}
+function projectWishes({ settings }: Project): Wishes {
+  const [batch = 1] = batchesOf(settings.benchmark);
+  return { precisions: settings.export.precisions, batch, inputs: { input_1: [batch, 3, 0, 0] }, benchmark: settings.benchmark };
+}
+async function givenWishes(model: GivenModel, names: readonly string[], known: DevicesOf['settings']['devices']): Promise<Wishes> {
+  const opened = await openModel(model);
+  if (!opened.graph || names.some(name => converts(opened, { definition: deviceNamed(name, known) })))
+    throw new EdgeError('usage', 'The device’s own converter builds this .etlt: its words depend on what lies there.', {
+      hint: 'See what would be done with: edgeforge deploy DEVICE --model FILE --plan',
+    });
+  const inputs = Object.fromEntries(opened.graph.inputs.map(({ name, type }) => [name, type.dims.map((dim, axis) => (axis === 0 ? 1 : Number(dim)))]));
+  return { precisions: precisionsOf(opened, model.calibration !== undefined), batch: 1, inputs, benchmark: defaultBenchmark };
 }
 
 /** Says what a run would do and why, and which devices do not answer. */
