@@ -271,9 +271,9 @@ export function judgeRows(rows: readonly UnjudgedRow[], gate: { readonly dropPoi
     if (accuracy === undefined || fp32 === undefined)
       return { ...row, gate: 'unjudged' as const, gateNote: accuracy === undefined ? 'no accuracy was measured' : 'no FP32 row to compare with' } as ReportRow;
     const drop = dropPoints(fp32.value, accuracy.value);
+    const judged = gateVerdict(drop, accuracy.decisions ?? accuracy.n, gate);
     // A network that finds nothing cannot lose anything.
-    const verdict =
-      fp32.value > 0 ? gateVerdict(drop, accuracy.decisions ?? accuracy.n, gate) : { gate: 'unjudged' as const, note: 'the network itself scores 0: there is nothing to lose' };
+    const verdict = judged.gate !== 'unjudged' && fp32.value === 0 ? { gate: 'unjudged' as const, note: 'the network itself scores 0: there is nothing to lose' } : judged;
     return { ...row, accuracy: { ...accuracy, dropPoints: drop }, gate: verdict.gate, ...(verdict.note === undefined ? {} : { gateNote: verdict.note }) } as ReportRow;
   });
 }

@@ -1,9 +1,10 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Measurement, Precision, Protocol } from '../../src/core/evidence.ts';
 import { digestOf } from '../../src/core/fingerprint.ts';
+import { inPackage } from '../../src/core/package-root.ts';
 import type { EngineSpec } from '../../src/deploy/device.ts';
 import { openDevice } from '../../src/deploy/open-device.ts';
 import { sudoersMend } from '../../src/deploy/sudo-rules.ts';
@@ -174,10 +175,28 @@ describe('on a Jetson', () => {
     await until(() => !existsSync(bench.board.remote('clocks/held')));
     expect(bench.board.state()).toEqual(unlocked);
     // What is dead may wait for its parent's look.
-    const group = execFileSync('ps', ['-eo', 'pgid=,stat=,args='], { encoding: 'utf8' })
-      .split('\n')
-      .filter(line => Number.parseInt(line, 10) === killed && !/^\s*\d+\s+Z/.test(line));
-    expect(group).toEqual([]);
+    const group = () =>
+      execFileSync('ps', ['-eo', 'pgid=,stat=,args='], { encoding: 'utf8' })
+        .split('\n')
+        .filter(line => Number.parseInt(line, 10) === killed && !/^\s*\d+\s+Z/.test(line));
+    await until(() => group().length === 0);
+  });
+
+  it('the guard of an ended session leaves alone what the next one holds', { timeout: limitMs }, async () => {
+    let late: ReturnType<typeof spawnSync> | undefined;
+    const { evidence } = await bench.measure(
+      {},
+      {
+        during(message) {
+          if (message !== 'round 1 of 2' || late) return;
+          // A guard that wakes late: its session is long gone.
+          late = spawnSync('sh', [inPackage('src/deploy/runner/session.sh'), 'guard', '4194304', '1'], { cwd: bench.board.remote(''), timeout: 5000 });
+          expect(existsSync(bench.board.remote('clocks/held'))).toBe(true);
+        },
+      },
+    );
+    expect(late?.status).toBe(0);
+    expect(evidence.board).toMatchObject({ clocks: 'locked', restored: true });
   });
 
   it('what a session before a crash of session and guard left is given back first', { timeout: limitMs }, async () => {

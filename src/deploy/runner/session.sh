@@ -13,10 +13,12 @@ started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 living() { kill -0 "$1" 2>/dev/null && [ "$(started "$1")" = "$2" ]; }
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 mode_now() { nvpmodel -q </dev/null 2>/dev/null | sed -n '/^[0-9][0-9]*$/p' | tail -1; }
-# HELD says under which boot, the power mode before (- where it stayed) and whether clocks were kept (1). May be called by session and guard, and again.
+# HELD says under which boot, the power mode before (- where it stayed), whether clocks were kept (1), and whose session that is. May be called by session and guard, and again.
 give_back() {
   [ -f $held ] || return 0
-  read -r when mode clocks_kept <$held
+  read -r when mode clocks_kept owner since <$held
+  # A guard may wake when the next session is under way already: what that one holds is its own.
+  [ -z "$guarding" ] || ! living "$owner" "$since" || return 0
   # A mode outlives a restart of the board; clocks do not.
   if [ "$mode" != - ] && [ "$(mode_now)" != "$mode" ]; then
     root nvpmodel -m "$mode" </dev/null >/dev/null 2>&1
@@ -26,7 +28,9 @@ give_back() {
   rm -f $held
 }
 
+guarding=
 if [ "$1" = guard ]; then
+  guarding=1
   while living "$2" "$3"; do sleep 1; done
   kill -s TERM -- "-$2" 2>/dev/null
   sleep 0.5
@@ -125,7 +129,7 @@ if [ "$clocks" = 1 ]; then
   # It asks before it writes over a snapshot.
   if echo y | root jetson_clocks --store $kept 2>&1; then clocks_kept=1; fi
 fi
-[ "$was$clocks_kept" = -0 ] || echo "$(boot) $was $clocks_kept" >$held
+[ "$was$clocks_kept" = -0 ] || echo "$(boot) $was $clocks_kept $$ $(started $$)" >$held
 if [ "$was" != - ]; then
   # Some modes ask for a restart of the board: without an answer the mode stays.
   root nvpmodel -m "$power" </dev/null 2>&1
