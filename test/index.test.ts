@@ -1,8 +1,10 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { inPackage } from '../src/core/package-root.ts';
 import * as source from '../src/index.ts';
+
+test('the launcher may be executed: npx starts it by its name', () => expect(statSync(inPackage('src', 'launch.cjs')).mode & 0o100).toBe(0o100));
 
 const built = existsSync(inPackage('dist', 'index.js'));
 if (!built) console.warn('SKIPPED: importing the package by its name, because dist/ is not built (npm run build).');
