@@ -3,6 +3,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import { inPackage } from '../core/package-root.ts';
+import { publishedRowSchema } from '../formats/report-published.ts';
 import type { Facts } from './device.ts';
 
 const targetSchema = z.strictObject({
@@ -24,6 +25,8 @@ const targetSchema = z.strictObject({
   tensorrt: z.array(z.string()).default([]),
   defaults: z.strictObject({ batch: z.int().positive(), workspaceMiB: z.int().positive().optional() }),
   notes: z.array(z.strictObject({ text: z.string(), source: z.string() })).default([]),
+  /** Figures of others for detectors on this kind of device. */
+  published: z.array(publishedRowSchema).default([]),
 });
 /** A kind of device: what any board of that kind can do, from targets/NAME.yaml. */
 export type Target = z.infer<typeof targetSchema>;

@@ -1,4 +1,5 @@
 import type { Report, ReportAccuracy, ReportLine, ReportRow } from './report.ts';
+import { publishedWords } from './report-published.ts';
 
 /** A figure with about three significant digits, never in exponents. */
 export function shortNumber(value: number): string {
@@ -47,6 +48,7 @@ export const deviceFacts = (report: Report): readonly (readonly [string, string]
 export const allNotes = (report: Report): readonly string[] => [
   ...new Set([
     ...(report.notes ?? []),
+    ...(report.published ?? []).map(publishedWords),
     ...[...report.baseline, ...report.results].flatMap(({ evidence, voided }) => [...evidence.notes, ...(voided === undefined ? [] : [`Void times: ${voided}.`])]),
   ]),
 ];

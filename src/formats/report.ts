@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
+import { publishedSchema } from './report-published.ts';
 
 /** A share, 0..1. */
 const share = z.number().min(0).max(1);
@@ -177,6 +178,7 @@ export const reportSchema = z.looseObject({
   images: z.array(imageSchema).optional(),
   /** Points of two quantities against each other, such as FP32 outputs against INT8's. */
   scatter: z.array(z.looseObject({ title: z.string(), x: z.string(), y: z.string(), points: z.array(z.tuple([z.number(), z.number()])).max(5000) })).optional(),
+  published: z.array(publishedSchema).optional(),
   notes: z.array(z.string()).optional(),
 });
 

@@ -68,7 +68,7 @@ try {
   terminal.press('r');
   await terminal.until(/running/);
   terminal.press('3');
-  await terminal.until(/train .*[2-9]\d+\/\d+ steps|loss/);
+  await terminal.until(/train .*\b(9\d|1\d\d)\/180 steps/, 300_000);
   await take('train', /running/);
   terminal.press('C-c');
   await take('leave', /detach: leave/);

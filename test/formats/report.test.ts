@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { dropPoints, gateVerdict, judgeRows, parseReport, reportJsonSchema, reportLines } from '../../src/formats/report.ts';
 import { reportHtml } from '../../src/formats/report-html.ts';
 import { reportMarkdown } from '../../src/formats/report-markdown.ts';
+import { publishedContext } from '../../src/formats/report-published.ts';
 import { reportTerminal } from '../../src/formats/report-terminal.ts';
 import { fixture } from './report-fixture.ts';
 
@@ -21,6 +22,26 @@ describe('gate', () => {
     expect(judgeRows(blind as Parameters<typeof judgeRows>[0]).map(({ gate }) => gate)).toEqual(['unjudged', 'unjudged', 'unjudged']);
   });
   test('speed-ups are over the unpruned FP32', () => expect(reportLines(fixture()).at(-1)?.speedup).toBeCloseTo(108.7 / 21.4, 9));
+});
+
+test('what others published is context with everything that differs, in every view, and cannot be graded measured', async () => {
+  const row = {
+    network: 'PeopleNet-ResNet34',
+    input: [960, 544] as [number, number],
+    precision: 'fp16' as const,
+    imagesPerS: 60,
+    counts: 'DeepStream',
+    software: 'TLT 2.0',
+    source: 'a copy',
+  };
+  const figure = publishedContext(row, { network: 'resnet10', width: 640, height: 192, batches: [1], precisions: ['fp32', 'int8'], runtime: 'tensorrt 8.2.1', powerMode: 'MAXN' });
+  expect(figure.differs.join('; ')).toMatch(
+    /here resnet10.*960×544 \(here 640×192\); FP16 \(here FP32, INT8\).*TLT 2.0 \(here tensorrt 8.2.1\).*here MAXN.*clocks not stated \(here unknown\)/,
+  );
+  const report = parseReport({ ...fixture(), published: [figure] });
+  for (const view of [reportTerminal(report, { color: false }).replace(/\n +/g, ' '), reportMarkdown(report), await reportHtml(report)])
+    expect(view).toMatch(/Published by others, not measured here: PeopleNet-ResNet34 60 images\/s/);
+  expect(() => parseReport({ ...fixture(), published: [{ ...figure, grade: 'measured' }] })).toThrow(/published.0.grade/);
 });
 
 test('the fixture is valid, and stays itself through JSON', () => {

@@ -14,6 +14,7 @@ import { costOf } from '../../graph/cost.ts';
 import { networkInfoOf } from '../../graph/network-info.ts';
 import type { Score } from '../../tasks/task.ts';
 import type { TrainingLog } from '../jobs/train.ts';
+import { publishedFigures } from '../published-figures.ts';
 import { writeReport } from '../report-folder.ts';
 import { reportImages } from '../report-images.ts';
 import { taskPlanSchema } from '../task-plan.ts';
@@ -33,7 +34,7 @@ const lineSchema = z.strictObject({
 /** Everything that was measured, as one value (report.json), and that value as HTML and Markdown. */
 export const reportStep = defineStep({
   name: 'report',
-  version: 1,
+  version: 2,
   exclusive: () => [thisCpu],
   config: z.strictObject({
     project: z.string(),
@@ -81,7 +82,7 @@ export const reportStep = defineStep({
         rows.filter(({ line }) => line.network === network).map(({ row }) => row),
         gate,
       );
-    const { model, artifact, info } = await modelOf(inputs.model, digests.model, config.sealed);
+    const { model, artifact, info, input } = await modelOf(inputs.model, digests.model, config.sealed);
     const prune = inputs.pruneReport === undefined ? undefined : await json<PruneReport>(inputs.pruneReport);
     const trained = inputs.trainScore === undefined ? undefined : await json<Score>(inputs.trainScore);
     const training = [
@@ -113,7 +114,8 @@ export const reportStep = defineStep({
       ],
     };
     for (const row of report.results) if (row.gate === 'unjudged' && row.gateNote) note(`${row.precision}: ${row.gateNote}`);
-    await writeReport(outputs.report, parseReport(JSON.parse(JSON.stringify(report))));
+    const published = publishedFigures(report, input);
+    await writeReport(outputs.report, parseReport(JSON.parse(JSON.stringify(published.length > 0 ? { ...report, published } : report))));
   },
 });
 
@@ -121,7 +123,7 @@ export const reportStep = defineStep({
 async function modelOf(path: string | undefined, digest: Digest | undefined, sealed: { readonly name: string; readonly digest: string; readonly bytes: number } | undefined) {
   if (path === undefined || digest === undefined) {
     if (!sealed) throw new EdgeError('internal', 'A report needs its model.', { hint: 'This is a bug in edgeforge.' });
-    return { model: { name: sealed.name, bytes: sealed.bytes }, artifact: { ...sealed, digest: sealed.digest as Digest }, info: undefined };
+    return { model: { name: sealed.name, bytes: sealed.bytes }, artifact: { ...sealed, digest: sealed.digest as Digest }, info: undefined, input: undefined };
   }
   const graph = readOnnx(await readFile(path));
   const { parameters, macs } = costOf(graph);
@@ -131,6 +133,7 @@ async function modelOf(path: string | undefined, digest: Digest | undefined, sea
     model: { name: info?.architecture, architecture: info?.architecture, task: info?.task, parameters, macs, bytes },
     artifact: { name: 'model.onnx', digest, bytes },
     info,
+    input: graph.inputs[0]?.type.dims.map(Number),
   };
 }
 
