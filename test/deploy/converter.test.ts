@@ -15,7 +15,7 @@ import { cacheFor } from '../../src/formats/calibration-cache.ts';
 import { classifyConverterFailure } from '../../src/formats/converter-failures.ts';
 import { encodeEtlt } from '../../src/formats/etlt.ts';
 import { readUff } from '../../src/formats/uff.ts';
-import { temporary } from './harness.ts';
+import { processes, temporary } from './harness.ts';
 import { replay } from './replay/board.ts';
 import { replayed } from './replay/boards.ts';
 import { smallModel, smallRanges } from './replay/model.ts';
@@ -229,7 +229,7 @@ describe('on a replayed board', () => {
     // While it works, nobody else can read the key from a file: there is none any more.
     there.fail({ slowS: 3 });
     const running = convert(device, folder.path, { etlt: uff });
-    await expect.poll(() => execFileSync('sh', ['-c', 'ps -eo args | grep -c "[c]onverter.ts"'], { encoding: 'utf8' }).trim(), { timeout: 10_000 }).not.toBe('0');
+    await expect.poll(() => processes().some(({ args }) => args.includes('converter.ts')), { timeout: 10_000 }).toBe(true);
     expect(holding(there.home, key)).toEqual([]);
     await running;
   });

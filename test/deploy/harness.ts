@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
@@ -45,3 +45,17 @@ export const temporary = () => {
   const path = mkdtempSync(join(tmpdir(), 'edge-test-'));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 };
+
+/** What runs on this machine, by /proc: a small Debian has no ps. The dead that wait for their parent's look are left out. */
+export const processes = (): readonly { readonly group: number; readonly args: string }[] =>
+  readdirSync('/proc').flatMap(pid => {
+    if (!/^\d+$/.test(pid)) return [];
+    try {
+      const [state, , group] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ');
+      return state === 'Z' ? [] : [{ group: Number(group), args: readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ') }];
+    } catch {
+      return []; // It ended meanwhile.
+    }
+  });

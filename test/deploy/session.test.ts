@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,7 +9,7 @@ import type { EngineSpec } from '../../src/deploy/device.ts';
 import { openDevice } from '../../src/deploy/open-device.ts';
 import { sudoersMend } from '../../src/deploy/sudo-rules.ts';
 import { benchEngines, rehearse } from '../../src/deploy/work.ts';
-import { temporary } from './harness.ts';
+import { processes, temporary } from './harness.ts';
 import { replay } from './replay/board.ts';
 import { replayed } from './replay/boards.ts';
 import { buildSmall } from './replay/model.ts';
@@ -57,6 +57,8 @@ describe('on a Jetson', () => {
   }, limitMs);
   afterAll(() => bench[Symbol.asyncDispose]());
   const unlocked = { mode: 0, locked: false, fan: 0 };
+  const withModes = () =>
+    bench.board.file('/etc/nvpmodel.conf', ['MODE_15W_2CORE', 'MODE_15W_4CORE', 'MODE_15W_6CORE'].map((name, id) => `< POWER_MODEL ID=${id} NAME=${name} >\n`).join(''));
 
   it('clocks are held while it measures and given back, over a cut link too; energy and heat stand beside the times', { timeout: limitMs }, async () => {
     let held = false;
@@ -142,7 +144,7 @@ describe('on a Jetson', () => {
   });
 
   it('a power mode that is asked for is set, told and given back; one that cannot be is an error', { timeout: limitMs }, async () => {
-    bench.board.file('/etc/nvpmodel.conf', ['MODE_15W_2CORE', 'MODE_15W_4CORE', 'MODE_15W_6CORE'].map((name, id) => `< POWER_MODEL ID=${id} NAME=${name} >\n`).join(''));
+    withModes();
     const short = { durationMs: 1000, rounds: 1 };
     const { evidence } = await bench.measure({}, { ...short, powerMode: 'MODE_15W_6CORE' });
     expect(evidence.board).toMatchObject({ powerMode: 'MODE_15W_6CORE', clocks: 'locked', restored: true });
@@ -158,6 +160,7 @@ describe('on a Jetson', () => {
 
   it('killed outright, its guard ends what it left and gives the clocks back', { timeout: limitMs }, async () => {
     let killed = 0;
+    withModes();
     const running = bench.measure(
       {},
       {
@@ -171,15 +174,11 @@ describe('on a Jetson', () => {
       },
     );
     await expect(running).rejects.toMatchObject({ code: expect.any(String) });
+    expect(killed).toBeGreaterThan(0);
     await until(() => !bench.board.state().locked);
     await until(() => !existsSync(bench.board.remote('clocks/held')));
     expect(bench.board.state()).toEqual(unlocked);
-    // What is dead may wait for its parent's look.
-    const group = () =>
-      execFileSync('ps', ['-eo', 'pgid=,stat=,args='], { encoding: 'utf8' })
-        .split('\n')
-        .filter(line => Number.parseInt(line, 10) === killed && !/^\s*\d+\s+Z/.test(line));
-    await until(() => group().length === 0);
+    await until(() => !processes().some(({ group }) => group === killed));
   });
 
   it('the guard of an ended session leaves alone what the next one holds', { timeout: limitMs }, async () => {
