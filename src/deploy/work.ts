@@ -167,7 +167,8 @@ export function staleBecause(passport: BuiltFor, { facts, runtime }: Pick<Device
   ].filter(Boolean);
   return changes.length > 0 ? `it was built for ${changes.join('; ')}` : undefined;
 }
-function refuseStale(device: Device, passports: readonly Passport[]): void {
+/** Throws `device-refused` for the first engine that cannot be used on the device any more; a dry run asks for none. */
+export function refuseStale(device: Device, passports: readonly Passport[]): void {
   for (const passport of device.dry ? [] : passports) {
     const why = staleBecause(passport, device);
     if (why !== undefined)

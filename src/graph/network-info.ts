@@ -36,3 +36,14 @@ export function networkInfoOf(graph: Graph): NetworkInfo | undefined {
     throw new EdgeError('graph-invalid', `The metadata "${key}" of the graph "${graph.name}" is not readable.`, { hint: 'Export the network again with: edgeforge export', cause });
   }
 }
+
+/** Width, height and channels of a network's image input, in pixels. Throws `graph-invalid` where it has none of fixed size. */
+export function sizeOfInput(graph: Graph): readonly [width: number, height: number, channels: number] {
+  const [, channels, height, width] = graph.inputs[0]?.type.dims ?? [];
+  if (typeof width !== 'number' || typeof height !== 'number' || typeof channels !== 'number') {
+    throw new EdgeError('graph-invalid', `The graph "${graph.name}" has no image input [N, channels, height, width] of fixed size.`, {
+      hint: 'See what it has with: edgeforge inspect FILE',
+    });
+  }
+  return [width, height, channels];
+}

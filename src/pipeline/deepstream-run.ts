@@ -8,13 +8,13 @@ import type { Passport } from '../deploy/device.ts';
 import { gradeOf } from '../deploy/grade.ts';
 import type { Device } from '../deploy/open-device.ts';
 import { type StreamTrial, searchStreams } from '../deploy/stream-search.ts';
-import { staleBecause, type WorkOptions } from '../deploy/work.ts';
+import { refuseStale, type WorkOptions } from '../deploy/work.ts';
 import { deepstreamAppText } from '../formats/deepstream-app.ts';
 import type { StreamRate } from '../formats/deepstream-log.ts';
 import { type DeepstreamVersion, deepstreamVersionOf } from '../formats/deepstream-version.ts';
 import { deepstreamLabels, nvinferText } from '../formats/nvinfer.ts';
 import { readOnnx } from '../formats/onnx.ts';
-import { type NetworkInfo, networkInfoOf } from '../graph/network-info.ts';
+import { type NetworkInfo, networkInfoOf, sizeOfInput } from '../graph/network-info.ts';
 import { enginesOf, madeBy } from './bisect/deployed.ts';
 
 /** What is to run: the exported network's engine on a device, over sources that are taken in turn. */
@@ -64,11 +64,9 @@ export async function deployedFor(device: Device, store: Store, precision?: Prec
       hint: `Install it (https://docs.nvidia.com/metropolis/deepstream/dev-guide), then: edgeforge doctor ${device.name}`,
     });
   const graph = readOnnx(await readFile(await madeBy(store, 'export', 'fp32', 'Export first: edgeforge run export')));
-  const [, channels = 3, height = 0, width = 0] = (graph.inputs[0]?.type.dims ?? []).map(Number);
+  const [width, height, channels] = sizeOfInput(graph);
   const passport = (await enginesOf(store, device, precision)).at(-1) as Passport;
-  const stale = staleBecause(passport, device);
-  if (stale !== undefined)
-    throw new EdgeError('device-refused', `The engine ${passport.engine.path} is stale: ${stale}.`, { hint: `Build it again: edgeforge deploy ${device.name}` });
+  refuseStale(device, [passport]);
   return { device, passport, info: networkInfoOf(graph) as NetworkInfo, input: [channels, height, width], deepstream: deepstreamVersionOf(deepstream) };
 }
 

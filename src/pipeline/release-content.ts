@@ -7,7 +7,7 @@ import { type DeepstreamVersion, deepstreamVersionOf } from '../formats/deepstre
 import { engineName } from '../formats/nvinfer.ts';
 import type { Report } from '../formats/report.ts';
 import type { Graph } from '../graph/ir.ts';
-import { networkInfoOf } from '../graph/network-info.ts';
+import { networkInfoOf, sizeOfInput } from '../graph/network-info.ts';
 import { appFile, deepstreamFiles, defaultThreshold, nvinferFile } from './deepstream-files.ts';
 
 /** One engine of a release and what it was built from. */
@@ -42,7 +42,10 @@ export const engineFile = (name: string, engine: ReleasedEngine, runtime: Releas
 /** The files of a release but its engines: models and caches by link, labels and DeepStream configs as texts where the device's runtime is TensorRT and the network is one of ours. */
 export function releaseFiles({ name, graph, runtime, deepstream, engines }: Release): readonly ReleaseFile[] {
   const info = networkInfoOf(graph);
-  if (runtime !== 'tensorrt' || info === undefined) return info === undefined ? [] : deepstreamFiles({ info, input: inputOf(graph), deepstream, threshold: defaultThreshold }, []);
+  if (info === undefined) return [];
+  const [width, height, channels] = sizeOfInput(graph);
+  const network = { info, input: [channels, height, width] as const, deepstream, threshold: defaultThreshold };
+  if (runtime !== 'tensorrt') return deepstreamFiles(network, []);
   const links = new Map<string, ReleaseFile>();
   const link = (file: string, { digest, bytes }: { readonly digest: Digest; readonly bytes: number }) => links.set(file, { file, at: `store/${digest}`, digest, bytes });
   const configs = engines.map(engine => {
@@ -60,12 +63,7 @@ export function releaseFiles({ name, graph, runtime, deepstream, engines }: Rele
       ...(engine.calibration ? { calibration: `${name}.cal` } : {}),
     };
   });
-  return [...deepstreamFiles({ info, input: inputOf(graph), deepstream, threshold: defaultThreshold }, configs), ...links.values()];
-}
-
-function inputOf(graph: Graph): readonly [number, number, number] {
-  const [, channels, height, width] = graph.inputs[0]?.type.dims ?? [];
-  return [Number(channels), Number(height), Number(width)];
+  return [...deepstreamFiles(network, configs), ...links.values()];
 }
 
 /** Precisions from the most exact on. */

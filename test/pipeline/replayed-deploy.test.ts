@@ -3,16 +3,14 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Passport } from '../../src/deploy/device.ts';
-import { addDevice } from '../../src/deploy/registry.ts';
 import { releaseManifestSchema } from '../../src/deploy/release-manifest.ts';
 import { iniValue, parseIni } from '../../src/formats/ini.ts';
 import { parseReport } from '../../src/formats/report.ts';
 import type { DeviceBisection } from '../../src/pipeline/bisect/bisect-device.ts';
 import type { AppMeasurement, StreamSearch } from '../../src/pipeline/deepstream-run.ts';
-import { replay } from '../deploy/replay/board.ts';
-import { replayed } from '../deploy/replay/boards.ts';
 import { cli } from '../ui/_cli.ts';
-import { TinyProject } from './_tiny-project.ts';
+import { replayedProject } from './_replayed-project.ts';
+import type { TinyProject } from './_tiny-project.ts';
 
 // The whole line against replayed boards, JetPack 4.6 to 7.0 and a T4: facts, refusals, push, build, benchmark, accuracy and report. Nothing there is measured, and the reports say so.
 const boards = {
@@ -23,33 +21,16 @@ const boards = {
   t4: ['t4', '8.6.1', undefined],
 } as const;
 const limitMs = 280_000;
+let scene: Awaited<ReturnType<typeof replayedProject>>;
 let project: TinyProject;
-const homes = new Map<string, string>();
-const stack = new AsyncDisposableStack();
 
 beforeAll(async () => {
-  project = stack.use(new TinyProject({ devices: false }));
-  const config = project.path('config');
-  process.env.EDGEFORGE_CONFIG = config;
-  const lines: string[] = [];
-  for (const [name, key] of [...Object.entries(boards).map(([device, [key]]) => [device, key] as const), ['nano', 'nano'] as const]) {
-    // The T4 has no Python module: its images go through one process each.
-    const board = stack.use(await replay(replayed[key], { python: key !== 't4' }));
-    homes.set(name, board.home);
-    await addDevice(name, board.definition.ssh, { config, identityFile: board.definition.identityFile });
-    lines.push(`  ${name}: { ssh: "${board.definition.ssh}", identityFile: "${board.definition.identityFile}" }`);
-  }
-  project.edit('edgeforge.yaml', text =>
-    `${text}devices:\n${lines.join('\n')}\n`
-      .replace(/^prune:.*\n/m, '')
-      .replace(/^retrain:.*\n/m, '')
-      .replace('images: 8 }', 'images: 4 }'),
-  );
+  // The T4 has no Python module: its images go through one process each.
+  const cast = Object.entries(boards).map(([name, [board]]) => [name, { board, python: board !== 't4' }] as const);
+  scene = await replayedProject({ ...Object.fromEntries(cast), nano: { board: 'nano', python: true } });
+  project = scene.project;
 }, limitMs);
-afterAll(async () => {
-  delete process.env.EDGEFORGE_CONFIG;
-  await stack.disposeAsync();
-});
+afterAll(() => scene[Symbol.asyncDispose]());
 
 test('the host’s part', { timeout: limitMs }, async () => {
   const { exitCode, failed } = await project.run({ devices: [] });
@@ -75,7 +56,7 @@ test.each(Object.entries(boards))('%s', { timeout: limitMs }, async (name, [, te
   expect(passport).toMatchObject({ emulated: true, tensorrt, precision: 'int8', layers: { int8: expect.any(Number) } });
   expect(passport.words.find(word => word.startsWith('--calib='))).toMatch(/^--calib=store\/[0-9a-f]{64}$/);
   expect(report.notes?.join('\n')).toMatch(/\d+ of \d+ layers run in INT8 \(\d+ %\)/);
-  const current = join(homes.get(name) as string, '.edgeforge', 'current');
+  const current = join(scene.boards.get(name)!.home, '.edgeforge', 'current');
   const manifest = releaseManifestSchema.parse(JSON.parse(readFileSync(join(current, 'manifest.json'), 'utf8')));
   expect(manifest).toMatchObject({ gate: 'unjudged', device: name, engines: [{ passport: { tensorrt } }, { passport: { tensorrt, emulated: true } }] });
   execFileSync('sha256sum', ['-c', '--quiet', 'SHA256SUMS'], { cwd: current });

@@ -4,23 +4,20 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readsOf } from '../../src/core/recipe.ts';
 import { serviceName } from '../../src/deploy/app-unit.ts';
 import { appSchema } from '../../src/deploy/definition.ts';
-import { addDevice } from '../../src/deploy/registry.ts';
 import type { DevicePlan } from '../../src/pipeline/deploy-plan.ts';
 import { reasonOf } from '../../src/pipeline/deploy-plan.ts';
 import { DevicePool } from '../../src/pipeline/device-pool.ts';
 import { appTextOf, chosenEngine, gateOf, type ReleasedEngine } from '../../src/pipeline/release-content.ts';
 import { projectOf, requestedRecipe } from '../../src/pipeline/requested.ts';
-import { replay } from '../deploy/replay/board.ts';
-import { replayed } from '../deploy/replay/boards.ts';
 import { cli } from '../ui/_cli.ts';
-import { TinyProject } from './_tiny-project.ts';
+import { replayedProject } from './_replayed-project.ts';
+import type { TinyProject } from './_tiny-project.ts';
 
 // A deploy as its user sees it on two replayed boards and one that is not there: the plan before, releases and service after, and the way back.
 const limitMs = 280_000;
+let scene: Awaited<ReturnType<typeof replayedProject>>;
 let project: TinyProject;
-const boards = new Map<string, Awaited<ReturnType<typeof replay>>>();
-const stack = new AsyncDisposableStack();
-const nano = () => boards.get('orin-nano') as Awaited<ReturnType<typeof replay>>;
+const nano = () => scene.boards.get('orin-nano')!;
 const edgeforge = (...words: string[]) => cli(...words, '--project', project.folder);
 const planned = async (...devices: string[]) => {
   const { code, out } = await edgeforge('deploy', ...devices, '--plan', '--json');
@@ -31,31 +28,10 @@ const everything = () => (existsSync(nano().remote()) ? readdirSync(nano().remot
 const current = () => JSON.parse(readFileSync(nano().remote('current', 'manifest.json'), 'utf8')) as { readonly id: string };
 
 beforeAll(async () => {
-  project = stack.use(new TinyProject({ devices: false }));
-  const config = project.path('config');
-  process.env.EDGEFORGE_CONFIG = config;
-  const lines: string[] = [];
-  for (const [name, key] of [
-    ['orin-nano', 'orinNano'],
-    ['t4', 't4'],
-  ] as const) {
-    const board = stack.use(await replay(replayed[key]));
-    boards.set(name, board);
-    await addDevice(name, board.definition.ssh, { config, identityFile: board.definition.identityFile });
-    lines.push(`  ${name}: { ssh: "${board.definition.ssh}", identityFile: "${board.definition.identityFile}" }`);
-  }
-  lines.push('  dead: { ssh: "edge@127.0.0.1:1" }');
-  project.edit('edgeforge.yaml', text =>
-    `${text}devices:\n${lines.join('\n')}\n`
-      .replace(/^prune:.*\n/m, '')
-      .replace(/^retrain:.*\n/m, '')
-      .replace('images: 8 }', 'images: 4 }'),
-  );
+  scene = await replayedProject({ 'orin-nano': { board: 'orinNano' }, t4: { board: 't4' } }, ['  dead: { ssh: "edge@127.0.0.1:1" }']);
+  project = scene.project;
 }, limitMs);
-afterAll(async () => {
-  delete process.env.EDGEFORGE_CONFIG;
-  await stack.disposeAsync();
-});
+afterAll(() => scene[Symbol.asyncDispose]());
 
 test('a plan before anything was trained says what it cannot know', { timeout: limitMs }, async () => {
   const { devices } = await planned('orin-nano');

@@ -10,9 +10,9 @@ import type { Passport } from '../../deploy/device.ts';
 import { gradeOf } from '../../deploy/grade.ts';
 import type { Device } from '../../deploy/open-device.ts';
 import { inferOnDevice } from '../../deploy/work.ts';
-import { type DeepstreamVersion, deepstreamVersionOf } from '../../formats/deepstream-version.ts';
+import type { DeepstreamVersion } from '../../formats/deepstream-version.ts';
 import { readOnnx } from '../../formats/onnx.ts';
-import { f32, type Graph, type Tensor } from '../../graph/ir.ts';
+import { f32, type Graph, sizeOf, type Tensor } from '../../graph/ir.ts';
 import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
 import type { Tolerance } from '../../tasks/frame-match.ts';
 import { openPredictor } from '../../train/predict.ts';
@@ -21,6 +21,7 @@ import { validationBatches } from '../jobs/evaluate.ts';
 import { readManifest } from '../manifest-file.ts';
 import type { Project } from '../project.ts';
 import { readPlan } from '../project-files.ts';
+import { deepstreamFor } from '../release-content.ts';
 import { dataPath } from '../split-settings.ts';
 import { openTask } from '../task-plan.ts';
 import { writeTensorFolder } from '../tensor-folder.ts';
@@ -63,8 +64,7 @@ export async function bisectDevice(request: BisectRequest): Promise<DeviceBisect
   const graph = readOnnx(await readFile(exported));
   const plan = (await readPlan(project, project.settings.model.spec)).training;
   const device = await pool.open(request.device, signal);
-  const { deepstream: own } = device.facts;
-  const deepstream = request.deepstream ?? (own === undefined ? project.settings.export.deepstream : deepstreamVersionOf(own));
+  const deepstream = request.deepstream ?? deepstreamFor(device.facts.deepstream, project.settings.export.deepstream);
   const passports = await enginesOf(store, device, request.precision);
   const exportedFile = await exportedConfig(store, request.precision ?? passports.at(-1)?.precision);
   const wanted = await readSetup(exportedFile, deepstream);
@@ -104,22 +104,20 @@ async function framesOf(
   const manifest = { ...whole, samples: whole.samples.slice(0, images) };
   const n = manifest.samples.length;
   const placements: Placement[] = [];
-  const chunks: Float32Array[] = [];
+  let data = new Float32Array();
+  let at = 0;
   let dims: readonly number[] = [];
   for await (const batch of validationBatches(manifest, plan, info, Math.min(8, n), signal)) {
-    const each = batch.images.data.length / (batch.images.dims[0] ?? 1);
-    chunks.push((batch.images.data as Float32Array).slice(0, batch.n * each));
-    placements.push(...batch.placements);
     dims = [n, ...batch.images.dims.slice(1)];
+    if (at === 0) data = new Float32Array(sizeOf(dims));
+    // The last batch is filled up with images that do not count.
+    const part = (batch.images.data as Float32Array).subarray(0, (data.length / n) * batch.n);
+    data.set(part, at);
+    at += part.length;
+    placements.push(...batch.placements);
   }
   const pixels: Pixels[] = [];
   for (const { image } of manifest.samples) pixels.push(await decodeImage(join(manifest.root, image)));
-  const data = new Float32Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    data.set(chunk, at);
-    at += chunk.length;
-  }
   return { frames: { pixels, tensor: f32(dims, data), placements, fit: plan.fit }, ids: manifest.samples.map(({ id }) => id) };
 }
 

@@ -133,9 +133,8 @@ export function told(
   log: (level: 'info', message: string) => void,
 ) {
   let last = '';
-  return (told: BuildProgress) => {
-    const { done, total, message } = told;
-    progress(done, total, {}, told.unit ?? unit);
+  return ({ done, total, message, unit: counted }: BuildProgress) => {
+    progress(done, total, {}, counted ?? unit);
     if (message !== last) log('info', message);
     last = message;
   };

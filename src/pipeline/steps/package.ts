@@ -7,7 +7,7 @@ import { defineStep } from '../../core/recipe.ts';
 import { deepstreamVersions } from '../../formats/deepstream-version.ts';
 import { encodeEtlt } from '../../formats/etlt.ts';
 import { readOnnx } from '../../formats/onnx.ts';
-import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
+import { type NetworkInfo, networkInfoOf, sizeOfInput } from '../../graph/network-info.ts';
 import { deepstreamFiles } from '../deepstream-files.ts';
 import { thisCpu } from '../this-machine.ts';
 
@@ -27,7 +27,7 @@ export const packageStep = defineStep({
     const bytes = await readFile(inputs.fp32);
     const graph = readOnnx(bytes);
     const info = networkInfoOf(graph) as NetworkInfo;
-    const [, channels, height, width] = (graph.inputs[0]?.type.dims ?? []) as number[];
+    const [width, height, channels] = sizeOfInput(graph);
     await copyFile(inputs.fp32, file('.onnx'));
     if (inputs.qdq) await copyFile(inputs.qdq, file('.qdq.onnx'));
     if (inputs.int8) await copyFile(inputs.int8, file('.int8.onnx'));
@@ -39,7 +39,7 @@ export const packageStep = defineStep({
       suffix: precision,
       ...(precision === 'int8' ? { onnx: `${name}.int8.onnx`, calibration: `${name}.cal` } : { onnx: `${name}.onnx` }),
     }));
-    const texts = deepstreamFiles({ info, input: [channels as number, height as number, width as number], deepstream, threshold: config.threshold }, configs);
+    const texts = deepstreamFiles({ info, input: [channels, height, width], deepstream, threshold: config.threshold }, configs);
     for (const { file: config, text } of texts) await writeFile(join(outputs.bundle, config), text);
     if (info.preprocess.resize === 'letterbox') note('DeepStream keeps the aspect ratio with maintain-aspect-ratio=1, as this network was trained.');
   },

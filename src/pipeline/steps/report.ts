@@ -13,6 +13,7 @@ import { judgeRows, minDecisions, parseReport, type Report, type UnjudgedRow } f
 import { costOf } from '../../graph/cost.ts';
 import { networkInfoOf } from '../../graph/network-info.ts';
 import type { Score } from '../../tasks/task.ts';
+import { protocolSchema } from '../engine-source.ts';
 import type { TrainingLog } from '../jobs/train.ts';
 import { publishedFigures } from '../published-figures.ts';
 import { writeReport } from '../report-folder.ts';
@@ -40,16 +41,7 @@ export const reportStep = defineStep({
     project: z.string(),
     device: z.looseObject({ name: z.string() }),
     gate: z.strictObject({ dropPoints: z.number() }),
-    protocol: z.strictObject({
-      warmUpMs: z.number(),
-      durationMs: z.number(),
-      minIterations: z.number(),
-      rounds: z.number(),
-      threads: z.number(),
-      batch: z.number(),
-      steadyMs: z.number().optional(),
-      name: z.string().optional(),
-    }),
+    protocol: protocolSchema.omit({ powerMode: true }).extend({ batch: z.number(), name: z.string().optional() }),
     lines: z.array(lineSchema),
     task: taskPlanSchema.optional(),
     /** The model, where only the device could read it and there is no ONNX. */

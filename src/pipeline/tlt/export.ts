@@ -15,7 +15,7 @@ import type { TltNetwork } from '../../formats/spec/cli-flags.ts';
 import { bindBatch } from '../../graph/clean.ts';
 import { atLowestCost } from '../../graph/fold.ts';
 import type { Graph } from '../../graph/ir.ts';
-import type { NetworkInfo } from '../../graph/network-info.ts';
+import { type NetworkInfo, sizeOfInput } from '../../graph/network-info.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import { isolated } from '../isolation.ts';
 import type { CalibrateRequest } from '../jobs/calibrate.ts';
@@ -25,7 +25,7 @@ import { readClassmap, specData } from './datasets.ts';
 import { chooseFiles, imageFiles, imageManifest } from './images.ts';
 import { etltBytes, readModel } from './model-file.ts';
 import { readTrainingSpec } from './spec-file.ts';
-import { checkFits, sizeOfInput } from './start-network.ts';
+import { checkFits } from './start-network.ts';
 import { withStatus } from './status-file.ts';
 import type { Tell } from './tell.ts';
 

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { writeAtomic } from '../../core/atomic-file.ts';
 import { EdgeError } from '../../core/errors.ts';
 import { openBatches } from '../../data/batches.ts';
+import { sizeOfInput } from '../../graph/network-info.ts';
 import { openClassification } from '../../tasks/classification.ts';
 import { predict } from '../../train/predict.ts';
 import { networkOf } from '../../zoo/network-file.ts';
@@ -9,7 +10,7 @@ import { readClassmap } from './datasets.ts';
 import { imageFiles, imageManifest } from './images.ts';
 import { readModel } from './model-file.ts';
 import { readTrainingSpec } from './spec-file.ts';
-import { checkFits, sizeOfInput } from './start-network.ts';
+import { checkFits } from './start-network.ts';
 import { withStatus } from './status-file.ts';
 import type { Tell } from './tell.ts';
 

@@ -7,6 +7,7 @@ import type { Manifest, Sample } from '../../data/sample.ts';
 import { formatInferenceLabels } from '../../formats/kitti.ts';
 import { type InferenceSpec, inferenceSpec } from '../../formats/spec/inference-spec.ts';
 import { parseSpec } from '../../formats/spec/parse-spec.ts';
+import { sizeOfInput } from '../../graph/network-info.ts';
 import { openDetectnet } from '../../tasks/detectnet.ts';
 import type { Network, Prediction, ScoredBox } from '../../tasks/task.ts';
 import { predict } from '../../train/predict.ts';
@@ -15,7 +16,6 @@ import { annotateImage } from './annotate.ts';
 import { imageFiles, imageManifest } from './images.ts';
 import { readModel } from './model-file.ts';
 import { readSpecText } from './spec-file.ts';
-import { sizeOfInput } from './start-network.ts';
 import { withStatus } from './status-file.ts';
 import type { Tell } from './tell.ts';
 

@@ -1,8 +1,7 @@
 import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { EdgeError } from '../../core/errors.ts';
-import type { Graph } from '../../graph/ir.ts';
-import { networkInfoOf } from '../../graph/network-info.ts';
+import { networkInfoOf, sizeOfInput } from '../../graph/network-info.ts';
 import type { Network } from '../../tasks/task.ts';
 import type { freezeSchema } from '../../zoo/freeze.ts';
 import { buildNetwork } from '../../zoo/network.ts';
@@ -92,15 +91,4 @@ export function checkFits({ graph, info }: Pick<Network, 'graph' | 'info'>, plan
       where: { file },
     });
   }
-}
-
-/** Width and height of a network's image input, in pixels. */
-export function sizeOfInput(graph: Graph): readonly [width: number, height: number, channels: number] {
-  const [, channels, height, width] = graph.inputs[0]?.type.dims ?? [];
-  if (typeof width !== 'number' || typeof height !== 'number' || typeof channels !== 'number') {
-    throw new EdgeError('graph-invalid', `The graph "${graph.name}" has no image input [N, channels, height, width] of fixed size.`, {
-      hint: 'See what it has with: edgeforge inspect FILE',
-    });
-  }
-  return [width, height, channels];
 }

@@ -1,16 +1,18 @@
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { Precision } from '../../core/evidence.ts';
 import { Store } from '../../core/store.ts';
 import { storeRoot } from '../../core/store-root.ts';
 import type { Size } from '../../data/placement.ts';
-import { type DeepstreamVersion, deepstreamVersions } from '../../formats/deepstream-version.ts';
-import { bisectDevice, type DeviceBisection } from '../../pipeline/bisect/bisect-device.ts';
+import type { DeepstreamVersion } from '../../formats/deepstream-version.ts';
+import type { DeviceBisection } from '../../pipeline/bisect/bisect-device.ts';
 import type { Stage } from '../../pipeline/bisect/causes.ts';
 import { DevicePool } from '../../pipeline/device-pool.ts';
 import { openProject } from '../../pipeline/project.ts';
 import type { Cli } from '../cli.ts';
+import { interrupted } from '../interrupted.ts';
 import { table } from '../output.ts';
+import { countOf, precisionOf, shareOf, sizeOf, versionOf } from './option-values.ts';
 
 interface BisectOptions {
   readonly project?: string;
@@ -50,8 +52,7 @@ export function addBisectVerb(program: Command, cli: Cli): void {
 async function bisect(name: string, options: BisectOptions, { output }: Cli): Promise<number> {
   const project = openProject({ folder: options.project });
   await using pool = new DevicePool(project);
-  const ending = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
+  const { bisectDevice } = await import('../../pipeline/bisect/bisect-device.ts');
   const { images, precision, kitti, frame, iou, score, share } = options;
   const result = await bisectDevice({
     project,
@@ -65,7 +66,7 @@ async function bisect(name: string, options: BisectOptions, { output }: Cli): Pr
     kitti,
     frame,
     tolerance: { iou, score, share },
-    signal: ending.signal,
+    signal: interrupted(),
     ...(options.json || !output.interactive ? {} : { onStage: what => output.err(`… ${what}`) }),
   });
   output.out(options.json ? JSON.stringify(result, null, 1) : textOf(result));
@@ -96,33 +97,4 @@ function countsOf({ answers, match }: Stage): string[] {
   if (!match) return [`${answers} answers`, ''];
   const parts = (['equal', 'lost', 'added', 'relabelled', 'rescored', 'borderline'] as const).filter(key => key === 'equal' || match[key] > 0).map(key => `${match[key]} ${key}`);
   return [`${answers} answers`, `${parts.join(', ')}; mean IoU ${match.meanIou.toFixed(2)}, scores ${match.scoreShift >= 0 ? '+' : ''}${match.scoreShift.toFixed(3)}`];
-}
-
-/** A whole number from 1 on. */
-export function countOf(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('A whole number from 1 on.');
-  return value;
-}
-function shareOf(text: string): number {
-  const value = Number(text);
-  if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError('A number from 0 to 1.');
-  return value;
-}
-/** A precision by name. */
-export function precisionOf(text: string): Precision {
-  if (text === 'fp32' || text === 'fp16' || text === 'int8') return text;
-  throw new InvalidArgumentError('fp32, fp16 or int8.');
-}
-/** A DeepStream version that we know. */
-export function versionOf(text: string): DeepstreamVersion {
-  const found = deepstreamVersions.find(version => version === text);
-  if (found === undefined) throw new InvalidArgumentError(`Known versions: ${deepstreamVersions.join(', ')}.`);
-  return found;
-}
-/** Width and height, as 1920x1080. */
-export function sizeOf(text: string): Size {
-  const [, width, height] = /^(\d{1,5})x(\d{1,5})$/.exec(text) ?? [];
-  if (!width || !height) throw new InvalidArgumentError('Width and height, such as 1920x1080.');
-  return { width: Number(width), height: Number(height) };
 }

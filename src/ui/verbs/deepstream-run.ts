@@ -9,8 +9,9 @@ import { type AppMeasurement, type AppWish, deployedFor, runStreams, type Stream
 import { DevicePool } from '../../pipeline/device-pool.ts';
 import { openProject } from '../../pipeline/project.ts';
 import type { Cli } from '../cli.ts';
+import { interrupted } from '../interrupted.ts';
 import { table } from '../output.ts';
-import { countOf, precisionOf, sizeOf } from './bisect.ts';
+import { countOf, precisionOf, sizeOf } from './option-values.ts';
 
 interface AppOptions {
   readonly project?: string;
@@ -47,13 +48,12 @@ export function addAppVerb(deepstream: Command, cli: Cli): void {
 async function runApp(name: string, options: AppOptions, { output }: Cli): Promise<number> {
   const project = openProject({ folder: options.project });
   await using pool = new DevicePool(project);
-  const ending = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
+  const signal = interrupted();
   const { seconds, sink, precision, frame, streams, searchStreams: fps, most } = options;
-  const deployed = await deployedFor(await pool.open(name, ending.signal), new Store(storeRoot(project.folder)), precision);
+  const deployed = await deployedFor(await pool.open(name, signal), new Store(storeRoot(project.folder)), precision);
   const wish = { sources: options.source.length > 0 ? options.source : [sample], seconds, sink, precision, frame, threshold: defaultThreshold };
   const quiet = options.json === true || !output.interactive;
-  const work = { signal: ending.signal, ...(quiet ? {} : { onProgress: ({ message }: { readonly message: string }) => output.err(message) }) };
+  const work = { signal, ...(quiet ? {} : { onProgress: ({ message }: { readonly message: string }) => output.err(message) }) };
   if (fps === undefined) {
     const run = await runStreams(deployed, streams, wish, work);
     output.out(options.json ? JSON.stringify(run, null, 1) : textOf(run));

@@ -11,8 +11,8 @@ import { readOnnx } from '../../formats/onnx.ts';
 import { networkInfoOf } from '../../graph/network-info.ts';
 import { iniAt } from '../../pipeline/bisect/deployed.ts';
 import type { Cli } from '../cli.ts';
-import { versionOf } from './bisect.ts';
 import { addAppVerb } from './deepstream-run.ts';
+import { versionOf } from './option-values.ts';
 
 interface LintOptions {
   readonly deepstream: DeepstreamVersion;

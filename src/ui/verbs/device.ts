@@ -14,6 +14,7 @@ import { doctorCompute } from '../../pipeline/compute-doctor.ts';
 import { DevicePool } from '../../pipeline/device-pool.ts';
 import { nearestProject, type Project } from '../../pipeline/project.ts';
 import type { Cli } from '../cli.ts';
+import { interrupted } from '../interrupted.ts';
 import { bytesText, type Output, table } from '../output.ts';
 import { telemetryText } from '../telemetry-text.ts';
 
@@ -159,12 +160,11 @@ function list(output: Output, options: Common): number {
 
 async function watchTelemetry(output: Output, name: string, options: Common): Promise<number> {
   const { definition, folder } = resolve(name, options);
-  const ending = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
+  const signal = interrupted();
   await using pool = new DevicePool({ folder, file: '', settings: { devices: { [name]: definition } } });
   const { watchDevice } = await import('../../deploy/telemetry.ts');
   const onSample = (sample: TelemetrySample) => output.out(options.json ? JSON.stringify(sample) : telemetryText(sample));
-  await watchDevice(await pool.open(name), { signal: ending.signal, onSample }).catch((error: unknown) => (ending.signal.aborted ? undefined : Promise.reject(error)));
+  await watchDevice(await pool.open(name), { signal, onSample }).catch((error: unknown) => (signal.aborted ? undefined : Promise.reject(error)));
   return 0;
 }
 
