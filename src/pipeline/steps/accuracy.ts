@@ -43,13 +43,14 @@ export const accuracyStep = defineStep({
       const score = task.score(predictions, truth);
       log('info', `${precision}: ${score.metric} ${score.value.toFixed(4)} on ${score.n} images`);
       if (precision === 'fp32') reference = { values, predictions };
-      const distance = reference && precision !== 'fp32' ? sqnrOf(reference.values, values) : Number.POSITIVE_INFINITY;
-      scores.push({
-        precision,
-        score,
-        ...(reference && precision !== 'fp32' ? { agreement: task.agreement(reference.predictions, predictions, truth) } : {}),
-        ...(Number.isFinite(distance) ? { sqnrDb: distance } : {}),
-      });
+      if (!reference || precision === 'fp32') {
+        scores.push({ precision, score });
+        continue;
+      }
+      const agreement = task.agreement(reference.predictions, predictions, truth);
+      const distance = sqnrOf(reference.values, values);
+      log('info', `${precision}: ${((100 * agreement.equal) / Math.max(1, agreement.n)).toFixed(2)} % of ${agreement.n} decisions as fp32, SQNR ${distance.toFixed(1)} dB`);
+      scores.push({ precision, score, agreement, ...(Number.isFinite(distance) ? { sqnrDb: distance } : {}) });
     }
     await writeFile(outputs.scores, JSON.stringify(scores));
   },
