@@ -59,6 +59,7 @@ function openInline(settings: WorkSettings, rowData: Crew['rowData']): Hands {
 
 function openThreads(count: number, start: WorkerStart): Hands {
   const answers = new Map<number, (reply: WorkResult | EdgeError) => void>();
+  const busy = new Array<number>(count).fill(0);
   let tickets = 0;
   let gone: EdgeError | undefined;
   const end = (error: EdgeError) => {
@@ -66,10 +67,11 @@ function openThreads(count: number, start: WorkerStart): Hands {
     for (const answer of answers.values()) answer(gone);
     answers.clear();
   };
-  const threads = Array.from({ length: count }, () => {
+  const threads = Array.from({ length: count }, (_, at) => {
     const thread = new Worker(siblingModule(import.meta.url, '_loader-worker'), { workerData: start });
     thread.unref();
     thread.on('message', (reply: RowReply) => {
+      busy[at]!--;
       const answer = answers.get(reply.ticket);
       answers.delete(reply.ticket);
       answer?.('failure' in reply ? errorOf(reply.failure) : reply.result);
@@ -81,13 +83,15 @@ function openThreads(count: number, start: WorkerStart): Hands {
     return thread;
   });
   return {
-    // By sample, not by turn: each worker then finds its own images in its own cache.
     make: (slot, row, work) =>
       new Promise(resolve => {
         if (gone) return resolve(gone);
         const ticket = tickets++;
         answers.set(ticket, resolve);
-        threads[work.index % count]!.postMessage({ ticket, slot, row, work } satisfies RowOrder);
+        // By sample where workers keep images, so that each finds its own again; else to whom has least to do: chance alone left one idle for a sixth of the time.
+        const at = start.settings.cacheBytes > 0 ? work.index % count : busy.indexOf(Math.min(...busy));
+        busy[at]!++;
+        threads[at]!.postMessage({ ticket, slot, row, work } satisfies RowOrder);
       }),
     wake() {
       for (const thread of threads) thread.ref();
