@@ -18,6 +18,8 @@ export interface Protocol {
   readonly steadyMs?: number | undefined;
   /** Name or id of a Jetson's power mode to measure in; absent: the one it is in. */
   readonly powerMode?: string | undefined;
+  /** Clock that a card's GPU is held at meanwhile; absent: as found. */
+  readonly gpuMHz?: number | undefined;
   /** Absent: batch 1 is single_stream, others offline. */
   readonly scenario?: Scenario | undefined;
 }
@@ -51,7 +53,7 @@ export interface LatencyMs {
 
 /** What a board was set to while it was measured. */
 export interface BoardState {
-  /** `locked`: held at the mode's maximum, seen to be so; `as found`: nobody set them. */
+  /** `locked`: held at the mode's maximum, or a card at what was asked for, seen to be so; `as found`: nobody set them. */
   readonly clocks: 'locked' | 'as found';
   readonly powerMode?: string;
   /** The clocks that were held. */

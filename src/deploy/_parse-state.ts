@@ -20,7 +20,14 @@ export const cudnnOf = (dpkg: string): string | undefined => /libcudnn\d+(?:-cud
 /** What we may do as root, from `id` and `sudo -n -l`: it lists commands only to those whom it asks for no password. */
 export function sudoOf(user: string, list: string): SudoRights {
   if (user.trim().split('\n')[1] === '0') return { rights: 'root', commands: [] };
-  const commands = [...list.matchAll(/NOPASSWD:\s*([^\n]{1,2000})/g)].flatMap(([, text]) => text!.replace(/\b(?:NO)?(?:SETENV|EXEC|LOG_INPUT|LOG_OUTPUT):\s*/g, '').split(/,\s*/));
+  // sudo breaks its lines at 80 columns where it writes to no pipe; a comma within a command is escaped.
+  const whole = list.replace(/\n {6,}/g, ' ');
+  const commands = [...whole.matchAll(/NOPASSWD:\s*([^\n]{1,2000})/g)].flatMap(([, text]) =>
+    text!
+      .replace(/\b(?:NO)?(?:SETENV|EXEC|LOG_INPUT|LOG_OUTPUT):\s*/g, '')
+      .split(/(?<!\\),\s*/)
+      .map(command => command.replaceAll('\\,', ',')),
+  );
   if (commands.some(command => command.trim() === 'ALL')) return { rights: 'all', commands: [] };
   return commands.length > 0 ? { rights: 'some', commands: commands.map(command => command.trim()) } : { rights: 'none', commands: [] };
 }

@@ -32,6 +32,8 @@ export const deviceDefinitionSchema = z
     releases: z.int().positive().max(1000).optional(),
     /** A Jetson's power mode to measure in, by nvpmodel's name or id; the one before is given back. Left out: the one it is in. */
     powerMode: z.union([z.string().min(1), z.int().nonnegative().transform(String)]).optional(),
+    /** A card's GPU clock to measure at, held by `nvidia-smi -lgc` and given free afterwards by -rgc. A lock that was there before cannot be asked for and ends too, so it is never done unasked. */
+    gpuMHz: z.int().positive().optional(),
   })
   .refine(value => [value.ssh, value.serve, value.local].filter(item => item !== undefined).length === 1, {
     message: 'a device is reached in exactly one way: ssh: user@host, serve: true or local: true',

@@ -46,7 +46,9 @@ export interface SessionLog {
   readonly clocks?: JetsonClocks;
   /** What a card says of its own bounds. */
   readonly card?: { readonly gpuMaxMHz?: number; readonly powerLimitW?: number };
-  /** They were set here, and given back or not, as jetson_clocks itself shows it afterwards. */
+  /** The clock that a card was told to hold. */
+  readonly cardMHz?: number;
+  /** They were set here, and given back or not, as jetson_clocks itself shows it afterwards; a card's by nvidia-smi's exit code, for a lock cannot be asked for. */
   readonly restored?: boolean;
   readonly warm?: { readonly seconds: number; readonly state: 'steady' | 'rising' | 'unknown'; readonly heatC?: number };
   /** Programs on the GPU beside ours, `PID, NAME`. */
@@ -154,7 +156,7 @@ export function parseSessionLog(log: string): SessionLog {
       [alarms, run] = [now, undefined];
     }
   }
-  const [idle, warm, restored, card] = [of('idle'), warmOf(of('warm')?.words ?? []), of('restored'), of('card')];
+  const [idle, warm, restored, card, holds] = [of('idle'), warmOf(of('warm')?.words ?? []), of('restored'), of('card'), of('holds')];
   const powerMode = powerModeOf(of('mode')?.text ?? '');
   const clocks = parseJetsonClocks(of('during')?.text ?? '');
   return {
@@ -165,6 +167,7 @@ export function parseSessionLog(log: string): SessionLog {
     ...(powerMode === undefined ? {} : { powerMode }),
     ...(clocks ? { clocks } : {}),
     ...(card ? { card: cardOf(card.text) } : {}),
+    ...(holds ? { cardMHz: Number(holds.words[0]) } : {}),
     ...(restored ? { restored: restored.words[0] === 'yes' && sameBounds(of('before')?.text ?? '', restored.text) } : {}),
     ...(warm ? { warm } : {}),
   };

@@ -82,7 +82,7 @@ const shareOf = (all: readonly SessionSample[], held: (sample: SessionSample) =>
 /** Why the times of an engine do not count: a throttled clock, an alarm, programs of others. */
 export function voidReasons(runs: readonly SessionRun[], windows: readonly Window[], log: SessionLog): readonly string[] {
   const samples = within(log.samples, windows);
-  const setMHz = log.clocks?.locked ? log.clocks.gpu?.maxMHz : undefined;
+  const setMHz = log.clocks?.locked ? log.clocks.gpu?.maxMHz : log.cardMHz;
   const clocked = samples.filter(({ gpuMHz }) => gpuMHz !== undefined && gpuMHz > 0);
   const slow = setMHz === undefined ? 0 : shareOf(clocked, ({ gpuMHz }) => gpuMHz! < throttledBelow * setMHz);
   const reasons = throttleReasons.filter(([bit]) => shareOf(samples, ({ throttleBits = 0 }) => (throttleBits & bit) !== 0) > mostThrottled).map(([, name]) => name);
@@ -105,14 +105,22 @@ export function voidReasons(runs: readonly SessionRun[], windows: readonly Windo
   ];
 }
 
+/** A card's lock is believed where its sensor shows the clock: a card may take the words and run free, or take the nearest of its steps (15 MHz apart). */
+function cardHeldAt(windows: readonly Window[], { cardMHz, samples }: SessionLog): number | undefined {
+  const seen = within(samples, windows).flatMap(({ gpuMHz }) => (gpuMHz === undefined || gpuMHz === 0 ? [] : [gpuMHz]));
+  return cardMHz !== undefined && seen.length > 0 && seen.every(mhz => mhz <= cardMHz + 15) ? cardMHz : undefined;
+}
+
 /** What the board was set to, for the evidence. */
-export function boardStateOf({ powerMode, clocks, card, restored }: SessionLog): BoardState {
+export function boardStateOf(windows: readonly Window[], log: SessionLog): BoardState {
+  const { powerMode, clocks, card, restored } = log;
   const held = clocks?.locked === true;
+  const cardMHz = cardHeldAt(windows, log);
   const cpuMHz = clocks?.cpu.map(({ maxMHz }) => maxMHz) ?? [];
   return {
-    clocks: held ? 'locked' : 'as found',
+    clocks: held || cardMHz !== undefined ? 'locked' : 'as found',
     ...(powerMode === undefined ? {} : { powerMode }),
-    ...(held && clocks.gpu ? { gpuMHz: clocks.gpu.maxMHz } : {}),
+    ...(held && clocks.gpu ? { gpuMHz: clocks.gpu.maxMHz } : cardMHz === undefined ? {} : { gpuMHz: cardMHz }),
     ...(held && cpuMHz.length > 0 ? { cpuMHz: Math.max(...cpuMHz) } : {}),
     ...(held && clocks.emc ? { emcMHz: clocks.emc.maxMHz } : {}),
     ...card,
@@ -122,15 +130,18 @@ export function boardStateOf({ powerMode, clocks, card, restored }: SessionLog):
 }
 
 /** What a reader must know of the conditions that does not void the times. */
-export function conditionNotes(windows: readonly Window[], log: SessionLog, { locks, mend }: { readonly locks: boolean; readonly mend?: string }): readonly string[] {
+export function conditionNotes(windows: readonly Window[], log: SessionLog, { locks, mend }: { readonly locks: boolean; readonly mend: string }): readonly string[] {
   const samples = within(log.samples, windows);
   const clocks = samples.flatMap(({ gpuMHz }) => (gpuMHz === undefined || gpuMHz === 0 ? [] : [gpuMHz]));
   const seen = clocks.length > 0 ? ` (the GPU ran at ${Math.min(...clocks).toFixed(0)} to ${Math.max(...clocks).toFixed(0)} MHz)` : '';
   const { gpu } = log.clocks ?? {};
   return [
-    ...(log.clocks?.locked ? [] : locks ? [`jetson_clocks did not hold the clocks${gpu ? ` (GPU ${gpu.minMHz} to ${gpu.maxMHz} MHz)` : ''}: measured as found${seen}`] : []),
-    ...(!locks ? [`clocks are as found, nobody set them${seen}${mend === undefined ? '' : `; to allow it: ${mend}`}`] : []),
-    ...(log.restored === false ? ['the clocks could not be given back: run sudo jetson_clocks --restore /root/edgeforge-clocks.conf on the board'] : []),
+    ...(locks && !log.clocks?.locked ? [`jetson_clocks did not hold the clocks${gpu ? ` (GPU ${gpu.minMHz} to ${gpu.maxMHz} MHz)` : ''}: measured as found${seen}`] : []),
+    ...(!locks && log.cardMHz === undefined ? [`clocks are as found, nobody set them${seen}; ${mend}`] : []),
+    ...(log.cardMHz !== undefined && cardHeldAt(windows, log) === undefined ? [`nvidia-smi did not hold the GPU at ${log.cardMHz} MHz: measured as found${seen}`] : []),
+    ...(log.restored === false
+      ? [`the clocks could not be given back: run sudo ${log.cardMHz === undefined ? 'jetson_clocks --restore /root/edgeforge-clocks.conf' : 'nvidia-smi -i 0 -rgc'} on the board`]
+      : []),
     ...(log.warm?.state === 'rising'
       ? [`the GPU still grew warmer after ${log.warm.seconds.toFixed(0)} s of warm-up${log.warm.heatC === undefined ? '' : ` (${log.warm.heatC} °C)`}`]
       : []),

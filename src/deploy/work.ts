@@ -184,6 +184,9 @@ export async function benchEngines(device: Device, entries: readonly BenchEntry[
     device,
     entries.map(({ passport }) => passport),
   );
+  const wish = entries.find(({ protocol: { powerMode, gpuMHz } }) => powerMode !== undefined || gpuMHz !== undefined);
+  if (wish && runtime.name !== 'tensorrt')
+    throw new EdgeError('usage', `powerMode and gpuMHz are set by sessions of TensorRT; ${device.name} runs ${runtime.name}.`, { hint: 'Leave them out for this device.' });
   return alone(device, `measuring ${entries.length} engines`, async () => {
     const payload = await payloadOf(device, options);
     const finished = await runJob(device, runtime.bench(entries, facts, payload), options);

@@ -55,7 +55,7 @@ export function addDevice(recipe: Recipe, line: DeviceLine): Artifact<'report'> 
   const entries = engines.flatMap((engine, index) => wishesOf(benchmark).flatMap(({ batch, scenario }) => (batch === engine.line.batch ? [{ engine: index, scenario }] : [])));
   const { measurements } = recipe.add(steps.benchmark, {
     id: `benchmark ${device.name}`,
-    config: { identity: identityOf(device), protocol: { ...protocolOf(benchmark), ...powerModeOf(project, device) }, ...(benchmark.scenarios ? { entries } : {}) },
+    config: { identity: identityOf(device), protocol: { ...protocolOf(benchmark), ...boardWishOf(device) }, ...(benchmark.scenarios ? { entries } : {}) },
     inputs: { passports: engines.map(engine => engine.passport) },
   });
   const scores = networks.flatMap(network => batches.map(batch => addAccuracy(recipe, line, engines, network, batch)));
@@ -114,11 +114,8 @@ export function addRelease(recipe: Recipe, { steps, device, project, name, deeps
   });
 }
 
-/** The power mode that the device is to be measured in. */
-const powerModeOf = ({ settings }: Project, { name }: KnownDevice): { readonly powerMode?: string } => {
-  const powerMode = settings.devices[name]?.powerMode;
-  return powerMode === undefined ? {} : { powerMode };
-};
+/** What the device is to be set to while it is measured, by the project or the user's list. */
+const boardWishOf = ({ definition: { powerMode, gpuMHz } }: KnownDevice) => ({ ...(powerMode === undefined ? {} : { powerMode }), ...(gpuMHz === undefined ? {} : { gpuMHz }) });
 
 /** A step's id on this device: `build nano pruned int8`; the network is named where there are two, the batch where there are several. */
 function idOf(verb: string, { device, networks, project }: DeviceLine, { network, batch, precision }: Omit<EngineLine, 'precision'> & { readonly precision?: Precision }): string {

@@ -27,6 +27,7 @@ export const protocolSchema = z.strictObject({
   threads: z.number(),
   steadyMs: z.number().optional(),
   powerMode: z.string().optional(),
+  gpuMHz: z.number().optional(),
 });
 /** What of it decides outputs: not how it is reached now. */
 export const deviceIdentity = ({ name: _, machine: __, ...identity }: DeviceIdentity) => identity;

@@ -7,7 +7,7 @@ import { digestOf } from '../../src/core/fingerprint.ts';
 import { inPackage } from '../../src/core/package-root.ts';
 import type { EngineSpec } from '../../src/deploy/device.ts';
 import { openDevice } from '../../src/deploy/open-device.ts';
-import { sudoersMend } from '../../src/deploy/sudo-rules.ts';
+import { cardSudoersMend, sudoersMend } from '../../src/deploy/sudo-rules.ts';
 import { benchEngines, rehearse } from '../../src/deploy/work.ts';
 import { processes, temporary } from './harness.ts';
 import { replay } from './replay/board.ts';
@@ -33,7 +33,7 @@ async function open(name: keyof typeof replayed) {
       { rights = true, during, ...longer }: { rights?: boolean; during?: (message: string) => void } & Partial<Protocol> = {},
     ): Promise<Measurement> {
       board.fail(fault);
-      board.allow(rights ? sudoersMend({ user: 'nvidia' }) : undefined);
+      board.allow(rights ? (longer.gpuMHz === undefined ? sudoersMend({ user: 'nvidia' }) : cardSudoersMend(longer.gpuMHz, { user: 'nvidia' })) : undefined);
       // Rights are facts, asked when a device is opened.
       await using again = await board.open();
       const [measured] = await benchEngines(again, [{ passport, protocol: { ...protocol, ...longer } }], during ? { onProgress: ({ message }) => during(message) } : {});
@@ -220,6 +220,53 @@ it('on a T4 nvidia-smi tells energy, throttling and neighbours', { timeout: limi
   );
 });
 
+describe('a T4 at a clock that is asked for', () => {
+  let bench: Awaited<ReturnType<typeof open>>;
+  beforeAll(async () => {
+    bench = await open('t4');
+  }, limitMs);
+  afterAll(() => bench[Symbol.asyncDispose]());
+  const short = { durationMs: 1000, rounds: 1, gpuMHz: 1005 };
+
+  it('is held, seen to be held, told and given free', { timeout: limitMs }, async () => {
+    let held: number | undefined;
+    const { evidence, voided } = await bench.measure(
+      {},
+      {
+        ...short,
+        during() {
+          held = held ?? bench.board.state().cardMHz;
+        },
+      },
+    );
+    expect([held, bench.board.state().cardMHz, voided]).toEqual([1005, undefined, undefined]);
+    expect(evidence.board).toMatchObject({ clocks: 'locked', gpuMHz: 1005, restored: true });
+    expect(evidence.device).toContain('GPU held at 1005 MHz');
+    expect(evidence.notes.join('\n')).not.toContain('as found');
+  });
+
+  it('voids, notes or refuses what is not as asked', { timeout: limitMs }, async () => {
+    expect((await bench.measure({ throttle: true }, short)).voided).toMatch(/the GPU ran below its set 1005 MHz for 100 % of the time \(down to 585 MHz\)/);
+    const slipped = await bench.measure({ clocksSlip: true }, short);
+    expect(slipped.evidence.board).toMatchObject({ clocks: 'as found' });
+    expect(slipped.evidence.notes.join('\n')).toContain('nvidia-smi did not hold the GPU at 1005 MHz: measured as found (the GPU ran at 1590 to 1590 MHz)');
+    await expect(bench.measure({}, { ...short, gpuMHz: 2000 })).rejects.toMatchObject({ code: 'device-refused', message: expect.stringContaining('at most 1590 MHz') });
+    await expect(bench.measure({}, { ...short, rights: false })).rejects.toMatchObject({ code: 'device-refused', hint: expect.stringContaining('-lgc 1005\\,1005') });
+  });
+
+  it('is given free by the guard where the session is killed outright', { timeout: limitMs }, async () => {
+    let killed = 0;
+    const during = () => {
+      if (killed || bench.board.state().cardMHz === undefined) return;
+      killed = Number(readFileSync(bench.board.remote('clocks/session'), 'utf8').split(' ')[0]);
+      process.kill(killed, 'SIGKILL');
+    };
+    await expect(bench.measure({}, { ...short, during })).rejects.toMatchObject({ code: expect.any(String) });
+    expect(killed).toBeGreaterThan(0);
+    await until(() => bench.board.state().cardMHz === undefined && !existsSync(bench.board.remote('clocks/held')));
+  });
+});
+
 it('a dry run prints the session as it would be started: settings, an engine a word, their warm-ups', async () => {
   const lines: string[] = [];
   await using device = await openDevice({
@@ -239,7 +286,7 @@ it('a dry run prints the session as it would be started: settings, an engine a w
   });
   await rehearse(device, [spec('fp32'), spec('fp16')], { ...protocol, warmUpMs: 4000, durationMs: 10_000, rounds: 5, steadyMs: 60_000 });
   const session = lines.at(-1)!;
-  expect(session).toMatch(/sh store\/[0-9a-f]{64} measure folder=jobs\/session rounds=5 engines=2 power= clocks=0 sampler=tegrastats warm=1 steady=60 -- /);
+  expect(session).toMatch(/sh store\/[0-9a-f]{64} measure folder=jobs\/session rounds=5 engines=2 power= gpu= clocks=0 sampler=tegrastats warm=1 steady=60 -- /);
   expect(session.match(/--warmUp=1000 --duration=2 --iterations=4/g)).toHaveLength(2);
   expect(session.match(/--warmUp=0 --duration=2 --iterations=1/g)).toHaveLength(2);
 });

@@ -1,6 +1,6 @@
 #!/bin/sh
 # A measuring session on a board, whole and by itself: what was set is given back whatever happens here or to the link. POSIX shell and coreutils only; runs in ~/.edgeforge.
-#   session.sh measure KEY=VALUE… -- COMMAND…   folder, rounds, engines, clocks (1: lock them), power (id of a mode to measure in), sampler (tegrastats, nvidia-smi or none), warm (1: a warm-up per engine follows the engines), steady (s)
+#   session.sh measure KEY=VALUE… -- COMMAND…   folder, rounds, engines, clocks (1: lock them), power (id of a mode to measure in), gpu (MHz to hold a card at), sampler (tegrastats, nvidia-smi or none), warm (1: a warm-up per engine follows the engines), steady (s)
 #   session.sh guard PID STARTED                waits until that session is gone, ends what it left and gives the clocks back
 # A COMMAND is a word of shell text that times one engine once and writes its queries to FOLDER/times.json.
 # Log: lines that begin with byte 30 are ours, the word after it says what follows; times are seconds of /proc/uptime.
@@ -13,10 +13,10 @@ started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 living() { kill -0 "$1" 2>/dev/null && [ "$(started "$1")" = "$2" ]; }
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 mode_now() { nvpmodel -q </dev/null 2>/dev/null | sed -n '/^[0-9][0-9]*$/p' | tail -1; }
-# HELD says under which boot, the power mode before (- where it stayed), whether clocks were kept (1), and whose session that is. May be called by session and guard, and again.
+# HELD says under which boot, the power mode before (- where it stayed), whether clocks were kept (1), whose session that is, and the MHz that a card is held at. May be called by session and guard, and again.
 give_back() {
   [ -f $held ] || return 0
-  read -r when mode clocks_kept owner since <$held
+  read -r when mode clocks_kept owner since card <$held
   # A guard may wake when the next session is under way already: what that one holds is its own.
   [ -z "$guarding" ] || ! living "$owner" "$since" || return 0
   # A mode outlives a restart of the board; clocks do not.
@@ -25,6 +25,8 @@ give_back() {
     [ "$(mode_now)" = "$mode" ] || return 1
   fi
   if [ "$clocks_kept" = 1 ] && [ "$when" = "$(boot)" ]; then root jetson_clocks --restore $kept </dev/null >/dev/null 2>&1 || return 1; fi
+  # A restart frees a card by itself.
+  if [ -n "$card" ] && [ "$when" = "$(boot)" ]; then root nvidia-smi -i 0 -rgc </dev/null >/dev/null 2>&1 || return 1; fi
   rm -f $held
 }
 
@@ -45,7 +47,7 @@ fi
 
 shift
 while [ "$1" != -- ]; do
-  case $1 in folder=* | power=* | rounds=* | engines=* | clocks=* | sampler=* | warm=* | steady=*) eval "${1%%=*}=\${1#*=}" ;; esac
+  case $1 in folder=* | power=* | gpu=* | rounds=* | engines=* | clocks=* | sampler=* | warm=* | steady=*) eval "${1%%=*}=\${1#*=}" ;; esac
   shift
 done
 shift
@@ -73,7 +75,7 @@ clock=$(ls -d /sys/class/devfreq/*gpu*/cur_freq /sys/class/devfreq/*.g[apv]1*b/c
 sample() {
   case $sampler in
     tegrastats) tegrastats --interval 250 ;;
-    nvidia-smi) nvidia-smi --query-gpu=power.draw,utilization.gpu,temperature.gpu,clocks.sm,clocks_throttle_reasons.active --format=csv,noheader,nounits -lms 250 ;;
+    nvidia-smi) nvidia-smi -i 0 --query-gpu=power.draw,utilization.gpu,temperature.gpu,clocks.sm,clocks_throttle_reasons.active --format=csv,noheader,nounits -lms 250 ;;
   esac | while IFS= read -r line; do echo "$(up) $([ -z "$clock" ] || cat "$clock") | $line"; done
 }
 heat() {
@@ -89,7 +91,7 @@ cpu() {
 neighbours() {
   [ "$sampler" = nvidia-smi ] || return 0
   mark neighbours
-  nvidia-smi --query-compute-apps=pid,process_name --format=csv,noheader 2>/dev/null
+  nvidia-smi -i 0 --query-compute-apps=pid,process_name --format=csv,noheader 2>/dev/null
 }
 # What every Jetson user may read: counts of under-voltage and over-current, counts of thermal trips, and whether a thermal throttle is at work now.
 total() { cat /dev/null $(ls $1 2>/dev/null) 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'; }
@@ -119,7 +121,13 @@ run() {
 [ "$sampler" = none ] || sample >"$folder/samples" 2>/dev/null &
 if [ "$sampler" = nvidia-smi ]; then
   mark card
-  nvidia-smi --query-gpu=persistence_mode,clocks.sm,clocks.max.sm,power.limit --format=csv,noheader,nounits
+  card=$(nvidia-smi -i 0 --query-gpu=persistence_mode,clocks.sm,clocks.max.sm,power.limit --format=csv,noheader,nounits)
+  echo "$card"
+  most=$(echo "$card" | cut -d, -f3 | tr -dc 0-9)
+  if [ -n "$gpu" ] && [ "${most:-$gpu}" -lt "$gpu" ]; then
+    echo "its GPU clocks at most $most MHz"
+    finish 77
+  fi
 fi
 was=- clocks_kept=0
 [ -z "$power" ] || [ "$(mode_now)" = "$power" ] || was=$(mode_now)
@@ -129,7 +137,15 @@ if [ "$clocks" = 1 ]; then
   # It asks before it writes over a snapshot.
   if echo y | root jetson_clocks --store $kept 2>&1; then clocks_kept=1; fi
 fi
-[ "$was$clocks_kept" = -0 ] || echo "$(boot) $was $clocks_kept $$ $(started $$)" >$held
+[ "$was$clocks_kept$gpu" = -0 ] || echo "$(boot) $was $clocks_kept $$ $(started $$) $gpu" >$held
+if [ -n "$gpu" ]; then
+  # The sampler runs: without a client the driver would be unloaded, and forget it. A card that cannot says so and ends well.
+  said=$(root nvidia-smi -i 0 -lgc "$gpu,$gpu" </dev/null 2>&1)
+  rc=$?
+  echo "$said" | grep -v '^All done'
+  [ $rc = 0 ] && ! echo "$said" | grep -qi 'not supported' || finish 77
+  mark holds "$gpu"
+fi
 if [ "$was" != - ]; then
   # Some modes ask for a restart of the board: without an answer the mode stays.
   root nvpmodel -m "$power" </dev/null 2>&1
@@ -194,7 +210,7 @@ done
 
 if [ -f $held ]; then
   give_back && mark restored yes || mark restored no
-  root jetson_clocks --show </dev/null 2>&1
+  [ "$clocks" != 1 ] || root jetson_clocks --show </dev/null 2>&1
 fi
 if [ "$sampler" != none ]; then
   mark samples

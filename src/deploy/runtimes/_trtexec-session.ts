@@ -8,7 +8,7 @@ import { commandText } from '../quote.ts';
 import { parseSessionLog, type SessionLog, type SessionRun, sessionMark } from '../session-log.ts';
 import { boardStateOf, conditionNotes, energyOf, heatOf, voidBecause, voidReasons, type Window } from '../session-verdict.ts';
 import { latencySummary } from '../statistics.ts';
-import { mayLockClocks, powerModeIdFor, sudoersMend } from '../sudo-rules.ts';
+import { boardSettingsFor, mayLockClocks, sudoersMend } from '../sudo-rules.ts';
 import { benchWords, profiled, tensorrtVersion, tracesWarmUp, wholeSeconds } from './_trtexec-words.ts';
 
 /** The shell program that measures on the device. */
@@ -18,6 +18,8 @@ const folder: RemotePath = 'jobs/session';
 const sessionBusy = 75;
 /** … and where the board did not take the power mode. */
 const modeStays = 76;
+/** … and where a card did not take its clock. */
+const clockRefused = 77;
 /** trtexec starts anew each round: this much warm-up brings the clocks and caches of a warm board back. */
 const roundWarmUpMs = 1000;
 
@@ -35,14 +37,13 @@ export function benchJob(entries: readonly BenchEntry[], facts: Facts, payload: 
   const most = (key: 'rounds' | 'warmUpMs' | 'steadyMs') => Math.max(...entries.map(({ protocol }) => protocol[key] ?? 0));
   const words = (round: (protocol: Protocol) => Parameters<typeof benchWords>[1]) =>
     entries.map(({ passport, protocol }) => commandText(benchWords(passport, round(protocol), facts, `${folder}/times.json`)));
-  const wanted = entries.find(({ protocol }) => protocol.powerMode !== undefined)?.protocol.powerMode;
   // A warm-up no longer than that of each round needs no runs of its own.
   const warms = most('warmUpMs') > roundWarmUpMs;
   const settings = {
     folder,
     rounds: most('rounds'),
     engines: entries.length,
-    power: wanted === undefined ? '' : powerModeIdFor(wanted, facts),
+    ...boardSettingsFor(entries[0]?.protocol ?? {}, facts),
     clocks: Number(facts.kind === 'jetson' && mayLockClocks(facts)),
     sampler: facts.kind === 'jetson' ? 'tegrastats' : facts.kind === 'dgpu' ? 'nvidia-smi' : 'none',
     warm: Number(warms),
@@ -134,7 +135,7 @@ function evidenceOf(
   const { warmUpMs, durationMs, minIterations } = roundOf(protocol);
   const jetson = facts.kind === 'jetson';
   const locks = jetson && mayLockClocks(facts);
-  const board = boardStateOf(log);
+  const board = boardStateOf(windows, log);
   const mode = board.powerMode ?? facts.powerMode;
   return {
     grade: gradeOf(facts, passport, ...rounds.map(({ said }) => said)),
@@ -146,7 +147,10 @@ function evidenceOf(
       ...passport.notes,
       ...(profiled(tensorrtVersion(facts)) ? ['this TensorRT times single queries with its profiler on and without a CUDA graph: later releases do neither'] : []),
       ...new Set(warnings),
-      ...conditionNotes(windows, log, { locks, ...(jetson ? { mend: sudoersMend(facts) } : {}) }),
+      ...conditionNotes(windows, log, {
+        locks,
+        mend: jetson ? `to allow it: ${sudoersMend(facts)}` : 'to hold them: gpuMHz for this device in the project file, one of nvidia-smi -q -d SUPPORTED_CLOCKS',
+      }),
     ],
     board,
   };
@@ -161,6 +165,10 @@ export function measured(entries: readonly BenchEntry[], facts: Facts, finished:
   if (finished.exitCode === modeStays)
     return new EdgeError('device-refused', `The board did not change its power mode to ${entries[0]?.protocol.powerMode}: nvpmodel may want a restart for it.`, {
       hint: 'On the board: sudo nvpmodel -m ID, answer its question, and measure again when it is back.',
+    });
+  if (finished.exitCode === clockRefused)
+    return new EdgeError('device-refused', `The card was not held at ${entries[0]?.protocol.gpuMHz} MHz: ${text.trim().split('\n').at(-1)?.slice(0, 200)}`, {
+      hint: 'Choose one of its clocks (nvidia-smi -q -d SUPPORTED_CLOCKS), or leave gpuMHz out: it is measured as found then.',
     });
   const log = parseSessionLog(text);
   const rounds = entries.map((entry, index) => log.runs.filter(({ engine }) => engine === index).map(run => roundFrom(run, entry, facts)));

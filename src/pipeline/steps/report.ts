@@ -41,7 +41,7 @@ export const reportStep = defineStep({
     project: z.string(),
     device: z.looseObject({ name: z.string() }),
     gate: z.strictObject({ dropPoints: z.number() }),
-    protocol: protocolSchema.omit({ powerMode: true }).extend({ batch: z.number(), name: z.string().optional() }),
+    protocol: protocolSchema.omit({ powerMode: true, gpuMHz: true }).extend({ batch: z.number(), name: z.string().optional() }),
     lines: z.array(lineSchema),
     task: taskPlanSchema.optional(),
     /** The model, where only the device could read it and there is no ONNX. */

@@ -110,7 +110,7 @@ export async function replay(replayed: ReplayedBoard, { python = true, ...more }
       writeFileSync(rules, commands.split(', ').join('\n'));
     },
     /** Mode, clocks and fan as they are now. */
-    state: (): { readonly mode: number; readonly locked: boolean; readonly fan: number } =>
+    state: (): { readonly mode: number; readonly locked: boolean; readonly fan: number; readonly cardMHz?: number } =>
       existsSync(join(data, 'state.json')) ? JSON.parse(readFileSync(join(data, 'state.json'), 'utf8')) : { mode: 0, locked: false, fan: 0 },
     /** A program of the board's own, as shell text. */
     program: (name: string, text: string) => program(join(bin, name), text),

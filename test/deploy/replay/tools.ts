@@ -13,6 +13,8 @@ interface State {
   readonly mode: number;
   readonly locked: boolean;
   readonly fan: number;
+  /** The clock that a card is held at. */
+  readonly cardMHz?: number | undefined;
 }
 const stateFile = join(folder, 'state.json');
 const state = (): State => (existsSync(stateFile) ? (JSON.parse(readFileSync(stateFile, 'utf8')) as State) : { mode: 0, locked: false, fan: 0 });
@@ -150,7 +152,27 @@ function sudo(): number {
   return spawnSync(join(folder, '..', 'bin', name), rest, { stdio: 'inherit', env: { ...process.env, STAND_IN_ROOT: '1' } }).status ?? 1;
 }
 
+/** `-i 0 -lgc MIN,MAX` and `-i 0 -rgc`, as root; undefined: neither is asked. */
+function cardClock(): number | undefined {
+  const range = option('-lgc');
+  if (range === undefined && !words.includes('-rgc')) return undefined;
+  const [, least, most] = /^(\d+),(\d+)$/.exec(range ?? '0,0') ?? [];
+  if (least === undefined || words.length !== (range === undefined ? 3 : 4) || option('-i') !== '0') {
+    out(`Invalid combination of input arguments. Please run 'nvidia-smi -h' for help.\n`);
+    return 2;
+  }
+  if (!isRoot || (range === undefined && fault.restoreSlips)) {
+    out('The current user does not have permission to change clocks for GPU 00000000:00:1E.0.\nTerminating early due to previous errors.\n');
+    return 4;
+  }
+  if (!fault.clocksSlip) change({ cardMHz: range === undefined ? undefined : Number(most) });
+  out(range === undefined ? 'All done.\n' : `GPU clocks set to "(gpuClkMin ${least}, gpuClkMax ${most})" for GPU 00000000:00:1E.0\nAll done.\n`);
+  return 0;
+}
+
 async function nvidiaSmi(): Promise<number> {
+  const clocked = cardClock();
+  if (clocked !== undefined) return clocked;
   const query = option('--query-gpu');
   if (query === undefined) {
     if (words.some(word => word.startsWith('--query-compute-apps'))) {
@@ -169,7 +191,7 @@ async function nvidiaSmi(): Promise<number> {
     'power.draw': '41.25',
     'utilization.gpu': busy() ? '97' : '0',
     'temperature.gpu': '58',
-    'clocks.sm': fault.throttle ? '585' : '1590',
+    'clocks.sm': fault.throttle ? '585' : String(state().cardMHz ?? 1590),
     'clocks.max.sm': '1590',
     'clocks_throttle_reasons.active': fault.throttle ? '0x0000000000000020' : '0x0000000000000000',
     persistence_mode: 'Enabled',
