@@ -158,6 +158,9 @@ describe('what changes by the hour', () => {
     expect(mayRun(facts.sudo!, '/usr/bin/tegrastats')).toBe(false);
     expect(sudoOf('root\n0\n', '')).toEqual({ rights: 'root', commands: [] });
     expect(sudoOf('nvidia\n1000', '    (ALL) NOPASSWD: ALL')).toEqual({ rights: 'all', commands: [] });
+    // As sudo prints it where it writes to no pipe; a comma within a command is escaped.
+    const wrapped = '    (root) NOPASSWD: /usr/sbin/nvpmodel -m [0-9],\n        /usr/bin/jetson_clocks "", /usr/bin/nvidia-smi -i 0 -lgc 1005\\,1005\n';
+    expect(sudoOf('nvidia\n1000', wrapped).commands).toEqual(['/usr/sbin/nvpmodel -m [0-9]', '/usr/bin/jetson_clocks ""', '/usr/bin/nvidia-smi -i 0 -lgc 1005,1005']);
     expect(sudoOf('nvidia\n1000', 'sudo: a password is required')).toEqual({ rights: 'none', commands: [] });
     for (const name of ['swapMB', 'busy', 'clocks', 'temperaturesC', 'powerModes']) expect(factsOf(answers({ machine: 'x86_64' }), 'id', 'now')).not.toHaveProperty(name);
   });

@@ -154,6 +154,7 @@ fi
 mark mode
 nvpmodel -q </dev/null 2>/dev/null
 if [ "$clocks" = 1 ]; then
+  # Not --fan: since JetPack 5 the fan is nvfancontrol's, which would have to be stopped, and no public source shows that --restore starts it again; a fan left off its governor is worse than one that is only recorded.
   [ $clocks_kept = 0 ] || root jetson_clocks </dev/null 2>&1
   mark during
   root jetson_clocks --show </dev/null 2>&1

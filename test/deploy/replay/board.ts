@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -101,7 +101,9 @@ export async function replay(replayed: ReplayedBoard, { python = true, ...more }
       if (text === undefined) rmSync(join(root, path), { force: true });
       else {
         mkdirSync(dirname(join(root, path)), { recursive: true });
-        writeFileSync(join(root, path), text);
+        // Whole at any moment: the board reads it while a test changes it.
+        writeFileSync(`${join(root, path)}.new`, text);
+        renameSync(`${join(root, path)}.new`, join(root, path));
       }
     },
     /** The line that `doctor` gives for /etc/sudoers.d, as the board's sudo knows it; none: it asks for a password. */
