@@ -90,6 +90,17 @@ export interface Heat {
   readonly maxC: number;
 }
 
+/** What the sensors said at one time of a round: means over a part of it. */
+export interface TrackPoint {
+  readonly round: number;
+  /** Since the session's first sample. */
+  readonly atS: number;
+  readonly w?: number;
+  readonly gpuMHz?: number;
+  /** Of the hottest sensor. */
+  readonly heatC?: number;
+}
+
 /** One rung of the ladder from the engine alone to the whole application. */
 export interface Stage {
   readonly stage: 'engine' | 'engine with copies' | 'deepstream fakesink' | 'deepstream sink';
@@ -117,6 +128,8 @@ export interface Measurement {
   readonly evidence: Evidence;
   readonly energy?: Energy;
   readonly heat?: Heat;
+  /** Power, clock and heat through the rounds. */
+  readonly track?: readonly TrackPoint[];
   /** From the engine alone upwards. */
   readonly stages?: readonly Stage[];
   /** Why the times do not count, where they do not: foreign load, a throttled clock. */

@@ -1,4 +1,4 @@
-import type { BoardState, Energy, Heat } from '../core/evidence.ts';
+import type { BoardState, Energy, Heat, TrackPoint } from '../core/evidence.ts';
 import type { SessionLog, SessionRun, SessionSample } from './session-log.ts';
 
 /** Of all processors: what others may use before times are void. The SSH session and the run's own process need a few percent. */
@@ -75,6 +75,34 @@ export function heatOf(windows: readonly Window[], samples: readonly SessionSamp
   if (sensor === undefined) return undefined;
   const values = seen.filter(([name]) => name === sensor).map(([, value]) => value);
   return { sensor, minC: Math.min(...values), maxC: Math.max(...values) };
+}
+
+/** At most this many points of one engine's rounds are told: a quarter of a second apart they would be thousands. */
+const mostTrackPoints = 120;
+const meanOf = (values: readonly (number | undefined)[]): number | undefined => {
+  const told = values.filter(value => value !== undefined);
+  return told.length === 0 ? undefined : told.reduce((sum, value) => sum + value, 0) / told.length;
+};
+
+/** Power, GPU clock and the heat of one sensor through an engine's rounds: means over equal parts of each window, parts without a sample left out. */
+export function trackOf(windows: readonly Window[], samples: readonly SessionSample[], sensor: string | undefined): readonly TrackPoint[] {
+  const start = samples[0]?.atS ?? 0;
+  const parts = Math.max(1, Math.floor(mostTrackPoints / Math.max(1, windows.length)));
+  return windows.flatMap(({ fromS, toS }, round) => {
+    const seen = within(samples, [{ fromS, toS }]);
+    const count = Math.min(parts, seen.length);
+    return Array.from({ length: count }, (_, part) => {
+      const [from, to] = [fromS + ((toS - fromS) * part) / count, fromS + ((toS - fromS) * (part + 1)) / count];
+      const inside = seen.filter(({ atS }) => from <= atS && (atS < to || part === count - 1));
+      const [mw, gpuMHz, heatC] = [
+        meanOf(inside.map(({ mw }) => mw)),
+        meanOf(inside.map(({ gpuMHz }) => gpuMHz)),
+        meanOf(inside.map(({ temperaturesC }) => temperaturesC[sensor ?? ''])),
+      ];
+      const told = { ...(mw === undefined ? {} : { w: mw / 1000 }), ...(gpuMHz === undefined ? {} : { gpuMHz }), ...(heatC === undefined ? {} : { heatC }) };
+      return Object.keys(told).length === 0 ? [] : [{ round: round + 1, atS: (from + to) / 2 - start, ...told }];
+    }).flat();
+  });
 }
 
 const shareOf = (all: readonly SessionSample[], held: (sample: SessionSample) => boolean): number => (all.length === 0 ? 0 : all.filter(held).length / all.length);

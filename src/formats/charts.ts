@@ -86,22 +86,30 @@ export function groupedChart(
   );
 }
 
-/** Curves over a common x, as an SVG string. */
-export function lineChart(curves: readonly { readonly name: string; readonly points: readonly (readonly [number, number])[] }[], { x }: { readonly x: string }): string {
+/** A curve's points; one without a y is a gap. */
+export interface Curve {
+  readonly name: string;
+  readonly points: readonly (readonly [x: number, y: number | undefined])[];
+}
+
+/** Curves over a common x, as an SVG string. `near`: the y axis spans the values instead of beginning at 0. */
+export function lineChart(curves: readonly Curve[], { x, near = false }: { readonly x: string; readonly near?: boolean }): string {
+  // The legend wraps where its names are long.
+  const room = 16 + 18 * Math.ceil(curves.reduce((sum, { name }) => sum + 7 * name.length + 40, 0) / 600);
   return draw(
-    { width: 620, height: 260 },
+    { width: 620, height: 226 + room },
     {
-      grid: { left: 60, right: 20, top: 34, bottom: 42 },
+      grid: { left: 60, right: 20, top: room, bottom: 42 },
       legend: legend(),
       xAxis: { ...valueAxis(x), nameLocation: 'middle', nameGap: 26, minInterval: 1, min: 'dataMin', max: 'dataMax', splitLine: { show: false } },
-      yAxis: valueAxis(''),
+      yAxis: { ...valueAxis(''), scale: near },
       series: curves.map(({ name, points }, index) => ({
         type: 'line',
         name,
-        showSymbol: points.length < 2,
-        lineStyle: { width: 2, type: index % 2 === 0 ? 'solid' : 'dashed' },
+        showSymbol: points.filter(([, y]) => y !== undefined).length < 2,
+        lineStyle: { width: 2, type: index >= tones.length ? 'dotted' : index % 2 === 0 ? 'solid' : 'dashed' },
         itemStyle: { color: tones[index % tones.length] },
-        data: points.map(point => [...point]),
+        data: points.map(([at, y]) => [at, y ?? '-']),
       })),
     },
   );

@@ -11,7 +11,7 @@ export interface Figure {
 }
 
 /** All charts for which the report has figures, in reading order. */
-export const reportFigures = (report: Report): readonly Figure[] => [...deviceFigures(report), ...trainingFigures(report), ...otherFigures(report)];
+export const reportFigures = (report: Report): readonly Figure[] => [...deviceFigures(report), ...trackFigures(report), ...trainingFigures(report), ...otherFigures(report)];
 
 function deviceFigures(report: Report): Figure[] {
   const lines = reportLines(report);
@@ -43,6 +43,25 @@ function deviceFigures(report: Report): Figure[] {
       : []),
     { title: 'Latency, ms per batch', note: 'Half, 90 % and 99 % of all batches were faster than this.', svg: groupedChart(labels, latency, { unit: 'ms' }), device: true },
   ];
+}
+
+/** What the board's sensors said through the rounds: that nothing drifted, or that it did. */
+function trackFigures(report: Report): Figure[] {
+  const note = 'Seconds since the measuring session began; every stretch is one round of an engine, each point a mean over a part of it.';
+  const quantities = [
+    ['w', 'Power while measuring, W'],
+    ['gpuMHz', 'GPU clock while measuring, MHz'],
+    ['heatC', 'Hottest sensor while measuring, °C'],
+  ] as const;
+  return quantities.flatMap(([member, title]) => {
+    const curves = reportLines(report).flatMap(line => {
+      const told = (line.row.track ?? []).filter(point => point[member] !== undefined);
+      // A gap after each round: other engines ran then.
+      const points = told.flatMap((point, i) => [[point.atS, point[member]!] as const, ...(told[i + 1]?.round === point.round ? [] : [[point.atS, undefined] as const])]);
+      return points.length === 0 ? [] : [{ name: `${networkWords(line, report)} ${line.row.precision.toUpperCase()} ${line.row.scenario} b${line.row.batch}`, points }];
+    });
+    return curves.length === 0 ? [] : [{ title, note, svg: lineChart(curves, { x: 's', near: true }), device: true }];
+  });
 }
 
 function trainingFigures({ training }: Report): Figure[] {

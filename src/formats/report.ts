@@ -103,6 +103,11 @@ const rowSchema = z.looseObject({
   energy: energySchema.optional(),
   /** The hottest sensor meanwhile. */
   heat: z.strictObject({ sensor: z.string(), minC: z.number(), maxC: z.number() }).optional(),
+  /** Power, GPU clock and heat through the rounds, in seconds since the session began: means over equal parts of each round. */
+  track: z
+    .array(z.strictObject({ round: z.int().positive(), atS: z.number(), w: z.number().optional(), gpuMHz: z.number().optional(), heatC: z.number().optional() }))
+    .readonly()
+    .optional(),
   /** From the engine alone to the whole application. */
   stages: z.array(stageSchema).readonly().optional(),
 });
@@ -205,6 +210,7 @@ export type UnjudgedRow = Pick<
   | 'voided'
   | 'energy'
   | 'heat'
+  | 'track'
   | 'stages'
 >;
 export type Verdict = ReportRow['gate'];

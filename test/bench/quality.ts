@@ -125,7 +125,12 @@ async function score(folder: string, arm: Arm): Promise<number> {
   for await (const event of tailRun(run.folder)) events.push(event);
   const said = events.flatMap(event => (event.type === 'step-log' && !/^round/.test(event.message) ? [event] : []));
   for (const { step: of, message } of said.filter(event => event.step === step || /epoch|MACs|\d dB/.test(event.message))) console.log(`    ${of}: ${message}`);
-  const value = said.filter(event => event.step === step).flatMap(event => pattern.exec(event.message)?.[1] ?? [])[0];
+  // A network that learnt nothing new is the one scored before: then its training says the score.
+  const scores = [
+    ...said.filter(event => event.step === step).map(({ message }) => pattern.exec(message)),
+    ...said.map(({ message }) => /best epoch \d+ \(([\d.]+)\)/.exec(message)),
+  ];
+  const value = scores.find(found => found)?.[1];
   if (value === undefined) throw new Error(`${arm}: ${JSON.stringify(events.at(-1))}; see ${run.folder}`);
   console.log(`  seed ${folder.split('-').at(-2)}, ${arm}: ${value} (${((performance.now() - started) / 60_000).toFixed(1)} min)`);
   return Number(value);

@@ -80,12 +80,18 @@ describe('on a Jetson', () => {
       device: expect.stringContaining('mode MODE_15W_2CORE, GPU held at'),
       board: { clocks: 'locked', powerMode: 'MODE_15W_2CORE', gpuMHz: 624.75, cpuMHz: 1510.4, restored: true },
     });
-    const { energy, heat, throughput, stages } = measured;
+    const { energy, heat, track, throughput, stages } = measured;
     // The sample's VDD_IN never changes: 4.067 W over the whole time.
     expect(energy).toMatchObject({ rail: 'VDD_IN', meanW: expect.closeTo(4.067, 3), idleW: expect.closeTo(4.067, 3), sensor: 'board sensor, not wall' });
     expect(energy!.perImageMj).toBeCloseTo(4067 / throughput.value, 3);
     expect(energy!.perImageMj * energy!.fpsPerW).toBeCloseTo(1000, 6);
     expect(heat).toMatchObject({ sensor: 'GPU', maxC: 46 });
+    expect(new Set(track?.map(({ round }) => round))).toEqual(new Set([1, 2]));
+    for (const { w, heatC } of track ?? []) {
+      expect(w).toBeCloseTo(4.067, 3);
+      expect(heatC).toBeGreaterThanOrEqual(heat!.minC);
+      expect(heatC).toBeLessThanOrEqual(heat!.maxC);
+    }
     expect(stages?.map(({ stage }) => stage)).toEqual(['engine', 'engine with copies']);
     expect(stages![0]!.imagesPerSecond).toBeGreaterThan(stages![1]!.imagesPerSecond);
   });

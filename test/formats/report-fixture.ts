@@ -22,6 +22,13 @@ const row = (precision: 'fp32' | 'fp16' | 'int8', throughput: number, accuracy: 
 const onBoard: Partial<UnjudgedRow> = {
   energy: { perImageMj: 133.7, fpsPerW: 7.48, meanW: 5.2, idleW: 2.9, rail: 'VDD_IN', samples: 240, sensor: 'board sensor, not wall' },
   heat: { sensor: 'tj', minC: 51, maxC: 62.5 },
+  track: Array.from({ length: 24 }, (_, i) => ({
+    round: 1 + Math.floor(i / 8),
+    atS: 10 + 12 * Math.floor(i / 8) + 0.4 * (i % 8),
+    w: 5 + (i % 3) / 10,
+    gpuMHz: 624,
+    heatC: 51 + i / 2,
+  })),
   stages: [
     { stage: 'engine', imagesPerSecond: 41.2, p50Ms: 24.1 },
     { stage: 'engine with copies', imagesPerSecond: 38.9 },

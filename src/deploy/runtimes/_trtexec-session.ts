@@ -6,7 +6,7 @@ import type { BenchEntry, BuildProgress, Facts, Failure, Finished, Job, RemotePa
 import { gradeOf } from '../grade.ts';
 import { commandText } from '../quote.ts';
 import { parseSessionLog, type SessionLog, type SessionRun, sessionMark } from '../session-log.ts';
-import { boardStateOf, conditionNotes, energyOf, heatOf, voidBecause, voidReasons, type Window } from '../session-verdict.ts';
+import { boardStateOf, conditionNotes, energyOf, heatOf, trackOf, voidBecause, voidReasons, type Window } from '../session-verdict.ts';
 import { latencySummary } from '../statistics.ts';
 import { boardSettingsFor, mayLockClocks, sudoersMend } from '../sudo-rules.ts';
 import { benchWords, profiled, tensorrtVersion, tracesWarmUp, wholeSeconds } from './_trtexec-words.ts';
@@ -111,6 +111,7 @@ function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, rounds:
   const { batch } = protocol;
   const windows = rounds.flatMap(round => windowOf(round, protocol));
   const [energy, heat] = [energyOf(windows, log), heatOf(windows, log.samples)];
+  const track = trackOf(windows, log.samples, heat?.sensor);
   return {
     precision: passport.precision,
     scenario: scenarioOf(protocol),
@@ -121,6 +122,7 @@ function measurementOf({ passport, protocol }: BenchEntry, facts: Facts, rounds:
     stages: stagesOf(rounds, batch, qps * batch),
     ...(energy ? { energy } : {}),
     ...(heat ? { heat } : {}),
+    ...(track.length > 0 ? { track } : {}),
     evidence: evidenceOf({ passport, protocol }, facts, { rounds, windows, log }),
     ...voidBecause(voidReasons(rounds, windows, log)),
   };

@@ -155,7 +155,7 @@ const baselineNotes = (scores: readonly { readonly name: string; readonly metric
 const json = async <T>(path: string): Promise<T> => JSON.parse(await readFile(path, 'utf8')) as T;
 
 function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore | undefined): UnjudgedRow {
-  const { precision, scenario, batch, throughput, latencyMs, evidence, voided, energy, heat, stages } = measurement;
+  const { precision, scenario, batch, throughput, latencyMs, evidence, voided, energy, heat, track, stages } = measurement;
   const upcast = passport.notes.find(text => text.includes('upcast'));
   const ranges = passport.notes.find(text => text.startsWith(rangesNote))?.slice(rangesNote.length);
   return {
@@ -173,6 +173,7 @@ function rowOf(measurement: Measurement, passport: Passport, score: DeviceScore 
     ...(voided === undefined ? {} : { voided }),
     ...(energy ? { energy } : {}),
     ...(heat ? { heat } : {}),
+    ...(track ? { track } : {}),
     ...(stages ? { stages } : {}),
     ...(ranges === undefined ? {} : { ranges }),
     ...(upcast ? { computes: 'fp32 (upcast from fp16)' } : {}),
