@@ -1,4 +1,5 @@
-import { judgeRows, type Report, type UnjudgedRow } from '../../src/formats/report.ts';
+import type { Report, UnjudgedRow } from '../../src/formats/report.ts';
+import { judgeRows } from '../../src/formats/report-gate.ts';
 
 const row = (precision: 'fp32' | 'fp16' | 'int8', throughput: number, accuracy: number, extra: Partial<UnjudgedRow> = {}, n = 312): UnjudgedRow => ({
   precision,

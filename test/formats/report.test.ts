@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { dropPoints, gateVerdict, judgeRows, parseReport, reportJsonSchema, reportLines } from '../../src/formats/report.ts';
+import { parseReport, reportJsonSchema, reportLines } from '../../src/formats/report.ts';
+import { dropPoints, gateVerdict, judgeRows } from '../../src/formats/report-gate.ts';
 import { reportHtml } from '../../src/formats/report-html.ts';
 import { reportMarkdown } from '../../src/formats/report-markdown.ts';
 import { publishedContext } from '../../src/formats/report-published.ts';

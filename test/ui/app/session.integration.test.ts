@@ -12,7 +12,9 @@ if (!tmux) console.warn('SKIPPED: the interactive UI end to end needs tmux (apt 
 const oneDevice = tinyYaml.slice(0, tinyYaml.indexOf('  bench-b'));
 
 describe.skipIf(!tmux)('the interactive UI, by keys only', () => {
-  it('makes a project, data, a training, a pruning, a deploy and a report; killed on the way, it shows all when it comes back', { timeout: 600_000 }, async () => {
+  it('makes a project, data, a training, a pruning, a deploy and a report; killed on the way, it shows all when it comes back, and so does a second one', {
+    timeout: 600_000,
+  }, async () => {
     ensureBuilt();
     const folder = mkdtempSync(join(tmpdir(), 'edge-ui-'));
     const project = join(folder, 'tiny');
@@ -42,6 +44,10 @@ describe.skipIf(!tmux)('the interactive UI, by keys only', () => {
 
       terminal.press('7', 'd');
       await terminal.until(/running.*edgeforge deploy bench-a/);
+      // A second one watches the same run, and does not mind what becomes of the first.
+      using second = new Terminal({ columns: 100, rows: 30, cwd: project });
+      second.start();
+      await second.until(/(running|done).*edgeforge deploy bench-a/);
       process.kill(terminal.program(), 'SIGKILL');
       await terminal.until(/Killed/);
       terminal.type('cd tiny');
@@ -52,6 +58,7 @@ describe.skipIf(!tmux)('the interactive UI, by keys only', () => {
       terminal.press('7');
       await terminal.until(/done.*edgeforge deploy bench-a/);
       await terminal.until(/bench-a +\S up to date/);
+      await second.until(/done.*edgeforge deploy bench-a/);
       terminal.press('o');
       const report = await terminal.until(/images\/s/);
       expect(report).toContain('edgeforge report bench-a');

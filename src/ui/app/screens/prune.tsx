@@ -1,5 +1,5 @@
 import { Box, Text } from 'ink';
-import { minDecisions } from '../../../formats/report.ts';
+import { minDecisions } from '../../../formats/report-gate.ts';
 import { percent, scaled } from '../../../formats/report-words.ts';
 import { cliffOf } from '../../../pipeline/views/cliff.ts';
 import type { PruningView } from '../../../pipeline/views/pruning.ts';
