@@ -5,6 +5,7 @@ import { connectionOf, type DeviceDefinition } from './registry.ts';
 import { onnxruntime } from './runtimes/onnxruntime.ts';
 import { tensorrt } from './runtimes/tensorrt.ts';
 import { ensureServed } from './serve.ts';
+import type { BoardSetting } from './sudo-rules.ts';
 import { type Target, targetFor, targetNamed } from './targets.ts';
 import { localTransport } from './transports/local.ts';
 import { printingTransport } from './transports/printing.ts';
@@ -19,6 +20,8 @@ export interface Device extends AsyncDisposable {
   readonly runtime: Runtime;
   /** The definition's own limit of a build's workspace; absent: the target's. */
   readonly workspaceMiB?: number;
+  /** What the definition asks the board to be set to while it is measured. */
+  readonly setting: BoardSetting;
   /** True for served and local devices: what runs there competes with this machine's own work (`cpu:<machine-id>`). */
   readonly thisMachine: boolean;
   /** True where commands are only printed: nothing is built and no number comes back. */
@@ -81,7 +84,9 @@ export async function openDevice(options: OpenDeviceOptions): Promise<Device> {
   const { name, definition, print, signal } = options;
   const named = definition.target === undefined ? undefined : targetNamed(definition.target);
   const thisMachine = definition.serve === true || definition.local === true;
-  const own = definition.workspaceMiB === undefined ? {} : { workspaceMiB: definition.workspaceMiB };
+  const { workspaceMiB, powerMode, gpuMHz } = definition;
+  const setting = { ...(powerMode === undefined ? {} : { powerMode }), ...(gpuMHz === undefined ? {} : { gpuMHz }) };
+  const own = { setting, ...(workspaceMiB === undefined ? {} : { workspaceMiB }) };
   if (print) {
     const transport = printingTransport(name, print);
     const target = named ?? targetNamed('linux-x64');

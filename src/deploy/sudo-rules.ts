@@ -60,8 +60,13 @@ export function cardClockFor(mhz: number, facts: Pick<Facts, 'kind' | 'model' | 
   return mhz;
 }
 
+/** What a board is to be set to while it is measured. */
+export interface BoardSetting {
+  readonly powerMode?: string | undefined;
+  readonly gpuMHz?: number | undefined;
+}
 /** What a board is to be set to, seen to be possible; throws as its parts do. */
-export function boardSettingsFor({ powerMode, gpuMHz }: { readonly powerMode?: string | undefined; readonly gpuMHz?: number | undefined }, facts: Facts) {
+export function boardSettingsFor({ powerMode, gpuMHz }: BoardSetting, facts: Facts) {
   return { power: powerMode === undefined ? '' : powerModeIdFor(powerMode, facts), gpu: gpuMHz === undefined ? '' : cardClockFor(gpuMHz, facts) };
 }
 

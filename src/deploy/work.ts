@@ -12,6 +12,7 @@ import type { Device } from './open-device.ts';
 import { script } from './quote.ts';
 import { enginesPresent, ensurePayloads } from './remote-store.ts';
 import { keepKeyScript, keyFileOf } from './runtimes/_trtexec-scripts.ts';
+import { type BoardSetting, boardSettingsFor } from './sudo-rules.ts';
 import { jobFolder } from './transports/_jobs.ts';
 
 /** What the callers of long work may give: cancel, and hear of progress. */
@@ -176,6 +177,14 @@ export function refuseStale(device: Device, passports: readonly Passport[]): voi
   }
 }
 
+/** Throws where the device cannot be set to what it is to be measured with: asked before anything is built for it too. */
+export function refuseSetting({ name, runtime, facts, dry }: Device, setting: BoardSetting): void {
+  if (setting.powerMode === undefined && setting.gpuMHz === undefined) return;
+  if (runtime.name !== 'tensorrt')
+    throw new EdgeError('usage', `powerMode and gpuMHz are set by sessions of TensorRT; ${name} runs ${runtime.name}.`, { hint: 'Leave them out for this device.' });
+  if (!dry) boardSettingsFor(setting, facts);
+}
+
 /** Measures several engines in alternating rounds within one session; the measurements come in the entries' order. */
 export async function benchEngines(device: Device, entries: readonly BenchEntry[], options: WorkOptions = {}): Promise<readonly Measurement[]> {
   const { runtime, facts } = device;
@@ -184,9 +193,7 @@ export async function benchEngines(device: Device, entries: readonly BenchEntry[
     device,
     entries.map(({ passport }) => passport),
   );
-  const wish = entries.find(({ protocol: { powerMode, gpuMHz } }) => powerMode !== undefined || gpuMHz !== undefined);
-  if (wish && runtime.name !== 'tensorrt')
-    throw new EdgeError('usage', `powerMode and gpuMHz are set by sessions of TensorRT; ${device.name} runs ${runtime.name}.`, { hint: 'Leave them out for this device.' });
+  for (const { protocol } of entries) refuseSetting(device, protocol);
   return alone(device, `measuring ${entries.length} engines`, async () => {
     const payload = await payloadOf(device, options);
     const finished = await runJob(device, runtime.bench(entries, facts, payload), options);

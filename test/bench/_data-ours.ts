@@ -13,7 +13,10 @@ for await (const line of createInterface({ input: process.stdin })) {
   if (line.trim() !== 'epoch') break;
   const [wall, cpu] = [performance.now(), process.cpuUsage()];
   let images = 0;
-  for await (const { n } of loader.epoch(++epoch)) images += n;
+  for await (const { n, release } of loader.epoch(++epoch)) {
+    images += n;
+    release(); // as a training does
+  }
   const used = process.cpuUsage(cpu);
   say({ ms: performance.now() - wall, cpuMs: (used.user + used.system) / 1e3, images });
 }

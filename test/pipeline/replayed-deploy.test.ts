@@ -122,3 +122,15 @@ test('a Nano refuses INT8 with the measured reason, and before anything is pushe
   expect(exitCode).not.toBe(0);
   expect(failed.get('build nano int8')).toMatchObject({ code: 'device-refused', message: expect.stringContaining('55.2 ms against 26.9 ms') });
 });
+
+test('what a board cannot be set to is refused before anything is pushed to it or built there', { timeout: limitMs }, async () => {
+  project.edit('edgeforge.yaml', text => text.replace('  nano: { ', '  nano: { gpuMHz: 900, '));
+  const { failed, sent } = await project.run({ devices: ['nano'], steps: ['build nano fp32'] });
+  expect(failed.get('build nano fp32')).toMatchObject({ code: 'usage', message: expect.stringContaining('gpuMHz is for cards') });
+  expect(sent.nano).toBeLessThan(16_000);
+  project.edit('edgeforge.yaml', text => text.replace('gpuMHz: 900', 'powerMode: "7W"'));
+  expect((await project.run({ devices: ['nano'], steps: ['build nano fp32'] })).failed.get('build nano fp32')).toMatchObject({
+    code: 'usage',
+    message: expect.stringContaining('7W'),
+  });
+});

@@ -9,7 +9,7 @@ import { buildMedianEngine } from '../../deploy/build-median.ts';
 import type { BuildProgress, Passport } from '../../deploy/device.ts';
 import type { Device } from '../../deploy/open-device.ts';
 import { tellingTransport } from '../../deploy/transports/telling.ts';
-import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile } from '../../deploy/work.ts';
+import { benchEngines, buildEngine, enginesThere, inferOnDevice, pushFile, refuseSetting } from '../../deploy/work.ts';
 import { readOnnx } from '../../formats/onnx.ts';
 import type { DevicePool } from '../device-pool.ts';
 import { buildConfigSchema, cacheForDevice, deviceIdentity, engineSpec, identitySchema, isQuantized, protocolSchema, resourcesOf } from '../engine-source.ts';
@@ -36,6 +36,7 @@ export const buildStep = (pool: DevicePool) =>
       // Before anything is uploaded; what the build itself would refuse too.
       const refusal = device.runtime.refuse({ precision: config.precision, batch: config.batch, calibration: inputs.cache !== undefined || isQuantized(graph) }, device.facts);
       if (refusal) throw refusal;
+      refuseSetting(device, device.setting);
       const cache = inputs.cache === undefined ? undefined : await cacheForDevice(inputs.cache, join(scratch, 'cache'), device.facts.tensorrt, graph);
       const onProgress = told('stages', progress, log);
       const options = { signal, onProgress };

@@ -87,6 +87,7 @@ export async function openBench() {
         facts,
         target: targetFor(facts),
         runtime: onnxruntime,
+        setting: {},
         thisMachine: false,
         dry: false,
         [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
