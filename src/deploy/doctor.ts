@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import type { EdgeError } from '../core/errors.ts';
+import { asEdgeError, type EdgeError } from '../core/errors.ts';
 import { type TensorrtVersion, tensorrtOfText } from '../formats/tensorrt-version.ts';
 import type { Graph } from '../graph/ir.ts';
 import { swapWords } from './build-forecast.ts';
@@ -7,6 +7,7 @@ import { modelFits } from './model-fit.ts';
 import type { Device } from './open-device.ts';
 import { converterMend, converterServes } from './runtimes/_converter.ts';
 import { maySetClocks, sudoersMend } from './sudo-rules.ts';
+import { refuseSetting } from './work.ts';
 
 /** One thing `doctor` looked at: what it found, and the command that mends it where something is missing. */
 export interface DoctorRow {
@@ -63,7 +64,8 @@ function memoryRow({ facts, name }: Device): DoctorRow {
 }
 
 /** Whether a measurement here would be one: clocks, heat, neighbours, and the rights to set what must be set. */
-function measuringRows({ facts }: Device): readonly DoctorRow[] {
+function measuringRows(device: Device): readonly DoctorRow[] {
+  const { facts } = device;
   const hottest = Object.entries(facts.temperaturesC ?? {}).sort(([, a], [, b]) => b - a)[0];
   const modes = facts.powerModes?.map(({ id, name }) => `${id} ${name}`).join(', ');
   const jetson = facts.kind === 'jetson';
@@ -90,6 +92,7 @@ function measuringRows({ facts }: Device): readonly DoctorRow[] {
             : row('rights', 'note', 'power mode and clocks cannot be set: numbers are taken as the board stands, and marked so', sudoersMend(facts)),
         ]
       : []),
+    ...settingRows(device),
     ...(hottest
       ? [
           hottest[1] >= 80
@@ -101,6 +104,29 @@ function measuringRows({ facts }: Device): readonly DoctorRow[] {
     ...(facts.busy ? [row('neighbours', 'note', facts.busy.map(({ percent, command }) => `${command} ${percent} %`).join(', '), 'end them before measuring')] : []),
     ...(facts.container ? [row('container', 'note', 'we are inside one: TensorRT is the image’s, power and clocks are the host’s')] : []),
   ];
+}
+
+/** What the definition asks the board to be set to while it is measured: possible, or why not. */
+function settingRows(device: Device): readonly DoctorRow[] {
+  const { powerMode, gpuMHz } = device.setting;
+  if (powerMode === undefined && gpuMHz === undefined)
+    return device.facts.kind === 'dgpu'
+      ? [row('clock', 'note', 'measured as found: times may scatter', 'gpuMHz under this device in the project file holds it, where sudo allows it')]
+      : [];
+  const name = gpuMHz === undefined ? 'setting' : 'clock';
+  try {
+    refuseSetting(device, device.setting);
+    return [
+      row(
+        name,
+        'ok',
+        `measured ${[powerMode === undefined ? '' : `in power mode ${powerMode}`, gpuMHz === undefined ? '' : `with its GPU held at ${gpuMHz} MHz`].filter(Boolean).join(', ')}`,
+      ),
+    ];
+  } catch (error) {
+    const { message, hint } = asEdgeError(error);
+    return [row(name, 'blocked', message, hint)];
+  }
 }
 
 /** Whether an .etlt that holds UFF can be built there: only a converter reads it, and none was made for later releases. */

@@ -36,6 +36,28 @@ it('an Orin Nano of 15 W: what is there, what is possible, and the exact command
   expect(rowsOf(again).get('clocks')).toMatchObject({ state: 'note', value: expect.stringContaining('not locked'), mend: 'sudo jetson_clocks' });
 });
 
+it('a card’s clock: as found, held where that may be, blocked with its line for sudoers where it may not, and never for a Jetson', async () => {
+  await using board = await replay(replayed.t4New);
+  await using device = await board.open();
+  const clock = (rights: 'some' | 'none', setting: Device['setting']) =>
+    rowsOf({
+      ...device,
+      facts: {
+        ...device.facts,
+        user: 'nvidia',
+        sudo: { rights, commands: rights === 'some' ? ['/usr/bin/nvidia-smi -i 0 -lgc 1005,1005', '/usr/bin/nvidia-smi -i 0 -rgc'] : [] },
+      },
+      setting,
+    }).get('clock');
+  expect(clock('none', {})).toMatchObject({ state: 'note', mend: expect.stringContaining('gpuMHz') });
+  expect(clock('some', { gpuMHz: 1005 })).toMatchObject({ state: 'ok', value: expect.stringContaining('held at 1005 MHz') });
+  expect(clock('none', { gpuMHz: 1005 })).toMatchObject({ state: 'blocked', mend: expect.stringContaining('-lgc 1005\\,1005') });
+  await using jetson = await replay(replayed.xavierNx);
+  await using xavier = await jetson.open();
+  expect(rowsOf({ ...xavier, setting: { gpuMHz: 900 } }).get('clock')).toMatchObject({ state: 'blocked', value: expect.stringContaining('Jetson') });
+  expect(rowsOf(xavier).has('clock')).toBe(false);
+});
+
 describe('a model on a device, before anything is uploaded', () => {
   const fits = (graph: typeof small, device: Device) => Object.fromEntries(doctorModel(graph, device).map(({ name, state, value }) => [name, `${state}: ${value}`]));
   it('by precision, DLA and operators', async () => {
