@@ -59,7 +59,6 @@ function openInline(settings: WorkSettings, rowData: Crew['rowData']): Hands {
 
 function openThreads(count: number, start: WorkerStart): Hands {
   const answers = new Map<number, (reply: WorkResult | EdgeError) => void>();
-  const busy = new Array<number>(count).fill(0);
   let tickets = 0;
   let gone: EdgeError | undefined;
   const end = (error: EdgeError) => {
@@ -67,11 +66,10 @@ function openThreads(count: number, start: WorkerStart): Hands {
     for (const answer of answers.values()) answer(gone);
     answers.clear();
   };
-  const threads = Array.from({ length: count }, (_, at) => {
+  const threads = Array.from({ length: count }, () => {
     const thread = new Worker(siblingModule(import.meta.url, '_loader-worker'), { workerData: start });
     thread.unref();
     thread.on('message', (reply: RowReply) => {
-      busy[at]!--;
       const answer = answers.get(reply.ticket);
       answers.delete(reply.ticket);
       answer?.('failure' in reply ? errorOf(reply.failure) : reply.result);
@@ -83,15 +81,13 @@ function openThreads(count: number, start: WorkerStart): Hands {
     return thread;
   });
   return {
+    // By sample, not by turn: each worker then finds its own images in its own cache.
     make: (slot, row, work) =>
       new Promise(resolve => {
         if (gone) return resolve(gone);
         const ticket = tickets++;
         answers.set(ticket, resolve);
-        // By sample where workers keep images, so that each finds its own again; else to whom has least to do: chance alone left one idle for a sixth of the time.
-        const at = start.settings.cacheBytes > 0 ? work.index % count : busy.indexOf(Math.min(...busy));
-        busy[at]!++;
-        threads[at]!.postMessage({ ticket, slot, row, work } satisfies RowOrder);
+        threads[work.index % count]!.postMessage({ ticket, slot, row, work } satisfies RowOrder);
       }),
     wake() {
       for (const thread of threads) thread.ref();
