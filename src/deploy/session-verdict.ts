@@ -105,14 +105,18 @@ export function trackOf(windows: readonly Window[], samples: readonly SessionSam
   });
 }
 
-const shareOf = (all: readonly SessionSample[], held: (sample: SessionSample) => boolean): number => (all.length === 0 ? 0 : all.filter(held).length / all.length);
+const shareOf = <T>(all: readonly T[], held: (each: T) => boolean): number => (all.length === 0 ? 0 : all.filter(held).length / all.length);
+
+/** The GPU's clocks meanwhile, where the board tells them; an idle GPU says 0. */
+const gpuClocksOf = (samples: readonly SessionSample[], windows: readonly Window[]): readonly number[] =>
+  within(samples, windows).flatMap(({ gpuMHz }) => (gpuMHz === undefined || gpuMHz === 0 ? [] : [gpuMHz]));
 
 /** Why the times of an engine do not count: a throttled clock, an alarm, programs of others. */
 export function voidReasons(runs: readonly SessionRun[], windows: readonly Window[], log: SessionLog): readonly string[] {
   const samples = within(log.samples, windows);
   const setMHz = log.clocks?.locked ? log.clocks.gpu?.maxMHz : log.cardMHz;
-  const clocked = samples.filter(({ gpuMHz }) => gpuMHz !== undefined && gpuMHz > 0);
-  const slow = setMHz === undefined ? 0 : shareOf(clocked, ({ gpuMHz }) => gpuMHz! < throttledBelow * setMHz);
+  const clocks = gpuClocksOf(log.samples, windows);
+  const slow = setMHz === undefined ? 0 : shareOf(clocks, mhz => mhz < throttledBelow * setMHz);
   const reasons = throttleReasons.filter(([bit]) => shareOf(samples, ({ throttleBits = 0 }) => (throttleBits & bit) !== 0) > mostThrottled).map(([, name]) => name);
   const count = (kind: 'current' | 'thermal') => runs.reduce((sum, run) => sum + run.alarms[kind], 0);
   const idle = log.idleS ? within(log.samples, [{ fromS: log.idleS[0], toS: log.idleS[1] }]).flatMap(({ gpuPercent }) => (gpuPercent === undefined ? [] : [gpuPercent])) : [];
@@ -120,9 +124,7 @@ export function voidReasons(runs: readonly SessionRun[], windows: readonly Windo
   const loads = runs.flatMap(({ foreignLoad }) => foreignLoad ?? []);
   return [
     ...(slow > mostThrottled
-      ? [
-          `the GPU ran below its set ${setMHz} MHz for ${(100 * slow).toFixed(0)} % of the time (down to ${Math.min(...clocked.map(({ gpuMHz }) => gpuMHz!)).toFixed(0)} MHz): it was throttled`,
-        ]
+      ? [`the GPU ran below its set ${setMHz} MHz for ${(100 * slow).toFixed(0)} % of the time (down to ${Math.min(...clocks).toFixed(0)} MHz): it was throttled`]
       : []),
     ...(reasons.length > 0 ? [`the card was throttled (${reasons.join(', ')})`] : []),
     ...(count('thermal') > 0 ? ['the board throttled itself for its heat meanwhile'] : []),
@@ -135,7 +137,7 @@ export function voidReasons(runs: readonly SessionRun[], windows: readonly Windo
 
 /** A card's lock is believed where its sensor shows the clock: a card may take the words and run free, or take the nearest of its steps (15 MHz apart). */
 function cardHeldAt(windows: readonly Window[], { cardMHz, samples }: SessionLog): number | undefined {
-  const seen = within(samples, windows).flatMap(({ gpuMHz }) => (gpuMHz === undefined || gpuMHz === 0 ? [] : [gpuMHz]));
+  const seen = gpuClocksOf(samples, windows);
   return cardMHz !== undefined && seen.length > 0 && seen.every(mhz => mhz <= cardMHz + 15) ? cardMHz : undefined;
 }
 
@@ -160,7 +162,7 @@ export function boardStateOf(windows: readonly Window[], log: SessionLog): Board
 /** What a reader must know of the conditions that does not void the times. */
 export function conditionNotes(windows: readonly Window[], log: SessionLog, { locks, mend }: { readonly locks: boolean; readonly mend: string }): readonly string[] {
   const samples = within(log.samples, windows);
-  const clocks = samples.flatMap(({ gpuMHz }) => (gpuMHz === undefined || gpuMHz === 0 ? [] : [gpuMHz]));
+  const clocks = gpuClocksOf(log.samples, windows);
   const seen = clocks.length > 0 ? ` (the GPU ran at ${Math.min(...clocks).toFixed(0)} to ${Math.max(...clocks).toFixed(0)} MHz)` : '';
   const { gpu } = log.clocks ?? {};
   return [

@@ -1,7 +1,5 @@
-import { type Report, type ReportLine, type ReportRow, reportLines } from './report.ts';
-import { networkWords, shortNumber } from './report-words.ts';
-
-const nameOf = (line: ReportLine, report: Report): string => `${networkWords(line, report)} ${line.row.precision.toUpperCase()} ${line.row.scenario} batch ${line.row.batch}`;
+import { type Report, type ReportRow, reportLines } from './report.ts';
+import { rowWords, shortNumber } from './report-words.ts';
 
 /** A table of text: its heading, its head and its rows. */
 export interface TextTable {
@@ -25,7 +23,7 @@ export function powerTable(report: Report): TextTable | undefined {
       const { energy, heat, evidence } = line.row;
       const { board } = evidence;
       return [
-        nameOf(line, report),
+        rowWords(line, report),
         figure(energy?.perImageMj),
         figure(energy?.fpsPerW),
         figure(energy?.meanW),
@@ -73,7 +71,7 @@ export function bottleneckSentences(report: Report): readonly string[] {
     const rungs = stages.map(({ stage, imagesPerSecond }) => `${stage} ${shortNumber(imagesPerSecond)}`).join(' → ');
     const whole = perImage.at(-1)!;
     return [
-      `${nameOf(line, report)}: ${rungs} images/s. What limits is ${costs[stages[worst]!.stage]}: ${shortNumber(added[worst]!)} of ${shortNumber(whole)} ms per image (${((100 * added[worst]!) / whole).toFixed(0)} %).`,
+      `${rowWords(line, report)}: ${rungs} images/s. What limits is ${costs[stages[worst]!.stage]}: ${shortNumber(added[worst]!)} of ${shortNumber(whole)} ms per image (${((100 * added[worst]!) / whole).toFixed(0)} %).`,
     ];
   });
 }

@@ -1,6 +1,6 @@
 import { barChart, groupedChart, lineChart, scatterChart } from './charts.ts';
 import { type Report, reportLines } from './report.ts';
-import { dropWords, networkWords, speedCounts } from './report-words.ts';
+import { dropWords, networkWords, rowWords, speedCounts } from './report-words.ts';
 
 /** A chart with its words; `device`: its figures come from the device, so the evidence grade belongs beside them. */
 export interface Figure {
@@ -58,7 +58,7 @@ function trackFigures(report: Report): Figure[] {
       const told = (line.row.track ?? []).filter(point => point[member] !== undefined);
       // A gap after each round: other engines ran then.
       const points = told.flatMap((point, i) => [[point.atS, point[member]!] as const, ...(told[i + 1]?.round === point.round ? [] : [[point.atS, undefined] as const])]);
-      return points.length === 0 ? [] : [{ name: `${networkWords(line, report)} ${line.row.precision.toUpperCase()} ${line.row.scenario} b${line.row.batch}`, points }];
+      return points.length === 0 ? [] : [{ name: rowWords(line, report), points }];
     });
     return curves.length === 0 ? [] : [{ title, note, svg: lineChart(curves, { x: 's', near: true }), device: true }];
   });

@@ -26,6 +26,9 @@ export const dropWords = (drop: number | undefined): string =>
   drop === undefined ? '–' : Math.abs(drop) < 0.05 ? '0.0' : drop > 0 ? `−${drop.toFixed(1)}` : `+${(-drop).toFixed(1)}`;
 export const precisionWords = (row: ReportRow): string => (row.computes === undefined ? row.precision.toUpperCase() : `${row.precision.toUpperCase()} (${row.computes})`);
 export const networkWords = (line: ReportLine, report: Report): string => (line.network === 'baseline' ? 'unpruned' : report.pruning === undefined ? 'network' : 'pruned');
+/** A row by network, precision, scenario and batch. */
+export const rowWords = (line: ReportLine, report: Report): string =>
+  `${networkWords(line, report)} ${line.row.precision.toUpperCase()} ${line.row.scenario} batch ${line.row.batch}`;
 export const gateWords = (row: ReportRow): string => (row.gate === 'fail' ? 'FAILED' : row.gate === 'pass' ? 'pass' : `unjudged${row.gateNote ? `: ${row.gateNote}` : ''}`);
 /** Whether a row's speed counts: its accuracy did not fail the gate and nothing disturbed the measurement. */
 export const speedCounts = (row: ReportRow): boolean => row.gate !== 'fail' && row.voided === undefined;

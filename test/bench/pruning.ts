@@ -4,9 +4,8 @@
 import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { RunEvent } from '../../src/core/events.ts';
-import { inPackage, siblingModule } from '../../src/core/package-root.ts';
-import { startRun, tailRun } from '../../src/core/run-folder.ts';
+import { inPackage } from '../../src/core/package-root.ts';
+import { meanAndSd, runProject } from './_project-run.ts';
 
 const [seeds = 3, epochs = 10, more = 6, keepMacs = 0.5, teacher = 0.5] = process.argv.slice(2).map(Number);
 const folder = await mkdtemp(join(tmpdir(), 'edgeforge-pruning-'));
@@ -25,15 +24,7 @@ async function score(prune: string, seed: number, distill = ''): Promise<{ reado
   const spec = (text: string, count: number) => text.replace(/^random_seed:.*$/m, `random_seed: ${seed}`).replace(/num_epochs: \d+/, `num_epochs: ${count}`);
   await writeFile(join(folder, 'specs/train.txt'), spec(template.train, epochs));
   await writeFile(join(folder, 'specs/retrain.txt'), spec(template.retrain, more));
-  const request = { project: folder, steps: ['evaluate retrained'] };
-  const run = await startRun({
-    root: join(folder, '.edgeforge'),
-    moduleFile: siblingModule(import.meta.url, '../../src/pipeline/run-main'),
-    args: [JSON.stringify(request)],
-    cwd: folder,
-  });
-  const events: RunEvent[] = [];
-  for await (const event of tailRun(run.folder)) events.push(event);
+  const { events } = await runProject(folder, 'evaluate retrained');
   const logged = (step: string) =>
     events.findLast(event => event.type === 'step-log' && event.step === step && event.message.match(/mAP|MACs/)) as { readonly message: string } | undefined;
   const said = logged('evaluate retrained')?.message.match(/([\d.]+) on (\d+) images/);
@@ -56,8 +47,7 @@ for (const [name, arm] of [
   [`pruned, a teacher of weight ${teacher}`, 'taught'],
 ] as const) {
   const losses = rows.map(row => 100 * (row.control - row[arm]));
-  const mean = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
-  const sd = Math.sqrt(losses.reduce((sum, loss) => sum + (loss - mean) ** 2, 0) / Math.max(1, losses.length - 1));
+  const { mean, sd } = meanAndSd(losses);
   console.log(`${name}: mean loss ${mean.toFixed(2)} points over ${losses.length} seeds (sd ${sd.toFixed(2)})`);
 }
 console.log(`${epochs} + ${more} epochs; project: ${folder}`);

@@ -6,11 +6,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseDocument } from 'yaml';
-import type { RunEvent } from '../../src/core/events.ts';
-import { inPackage, siblingModule } from '../../src/core/package-root.ts';
-import { startRun, tailRun } from '../../src/core/run-folder.ts';
+import { inPackage } from '../../src/core/package-root.ts';
 import { parseSpec } from '../../src/formats/spec/parse-spec.ts';
 import { toText } from '../../src/formats/spec/to-text.ts';
+import { meanAndSd, runProject } from './_project-run.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: a spec's message is as deep as TLT made it
 type Message = Record<string, any>;
@@ -118,11 +117,8 @@ async function score(folder: string, arm: Arm): Promise<number> {
   for (const key of ['distill', 'training']) file.deleteIn(['retrain', key]);
   for (const [key, value] of Object.entries(retrain)) file.setIn(['retrain', key], value);
   await writeFile(path, file.toString());
-  const moduleFile = siblingModule(import.meta.url, '../../src/pipeline/run-main');
   const started = performance.now();
-  const run = await startRun({ root: join(folder, '.edgeforge'), moduleFile, args: [JSON.stringify({ project: folder, steps: [step] })], cwd: folder });
-  const events: RunEvent[] = [];
-  for await (const event of tailRun(run.folder)) events.push(event);
+  const { events, folder: ran } = await runProject(folder, step);
   const said = events.flatMap(event => (event.type === 'step-log' && !/^round/.test(event.message) ? [event] : []));
   for (const { step: of, message } of said.filter(event => event.step === step || /epoch|MACs|\d dB/.test(event.message))) console.log(`    ${of}: ${message}`);
   // A network that learnt nothing new is the one scored before: then its training says the score.
@@ -131,7 +127,7 @@ async function score(folder: string, arm: Arm): Promise<number> {
     ...said.map(({ message }) => /best epoch \d+ \(([\d.]+)\)/.exec(message)),
   ];
   const value = scores.find(found => found)?.[1];
-  if (value === undefined) throw new Error(`${arm}: ${JSON.stringify(events.at(-1))}; see ${run.folder}`);
+  if (value === undefined) throw new Error(`${arm}: ${JSON.stringify(events.at(-1))}; see ${ran}`);
   console.log(`  seed ${folder.split('-').at(-2)}, ${arm}: ${value} (${((performance.now() - started) / 60_000).toFixed(1)} min)`);
   return Number(value);
 }
@@ -146,8 +142,7 @@ for (const seed of options.seeds.split(',').map(Number)) {
   rows.push(row);
 }
 const spread = (list: readonly number[]): string => {
-  const mean = list.reduce((sum, value) => sum + value, 0) / list.length;
-  const sd = Math.sqrt(list.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, list.length - 1));
+  const { mean, sd } = meanAndSd(list);
   return `mean ${mean.toFixed(4)}, sd ${sd.toFixed(4)} (${list.map(value => value.toFixed(4)).join(', ')})`;
 };
 for (const arm of wanted) console.log(`${arm}: ${spread(rows.map(row => row[arm] as number))}`);
