@@ -3,7 +3,7 @@ import type { Preprocess } from '../graph/network-info.ts';
 import type { Annotation } from '../tasks/task.ts';
 import { type Augmentation, drawClassification, drawDetection, transformAnnotation } from './augment.ts';
 import { cutWindow, decodeCovering, decodePlaced, type Pixels } from './decode.ts';
-import { type Fit, type Placement, placeAnnotation, placementOf, type Size } from './placement.ts';
+import { type Filter, type Fit, type Placement, placeAnnotation, placementOf, type Size } from './placement.ts';
 import { randomAt } from './random.ts';
 import { renderInput } from './render.ts';
 
@@ -19,6 +19,7 @@ export interface WorkSettings {
   readonly root: string;
   readonly size: Size;
   readonly fit: Fit;
+  readonly filter: Filter | undefined;
   readonly preprocess: Preprocess;
   readonly augmentation: Augmentation | undefined;
   readonly seed: number;
@@ -45,7 +46,7 @@ export function openSampleWork(settings: WorkSettings): (work: SampleWork, out: 
     const hit = kept.get(index);
     if (hit) return hit;
     const file = join(settings.root, image);
-    const decoded = cropping ? await decodeWhole(file, settings.size) : await decodePlaced(file, settings.size, settings.fit);
+    const decoded = cropping ? await decodeWhole(file, settings) : await decodePlaced(file, settings.size, settings.fit, settings.filter);
     const bytes = decoded.pixels.data.byteLength;
     if (keptBytes + bytes <= settings.cacheBytes) {
       // A copy, as sharp's buffers may be views into a larger pool.
@@ -81,9 +82,9 @@ async function augmented({ size, preprocess, seed }: WorkSettings, augmentation:
 }
 
 /** For random crops: the image, shrunk no further than that the smallest crop (0.45 of it) still covers the input. */
-async function decodeWhole(file: string, size: Size): Promise<Decoded> {
+async function decodeWhole(file: string, { size, filter }: WorkSettings): Promise<Decoded> {
   const smallest = 0.45;
-  const { pixels, original } = await decodeCovering(file, { width: size.width / smallest, height: size.height / smallest });
+  const { pixels, original } = await decodeCovering(file, { width: size.width / smallest, height: size.height / smallest }, filter);
   return { pixels, placement: placementOf(original, size, 'stretch') };
 }
 

@@ -8,7 +8,7 @@ import { openCrew } from './_crew.ts';
 import { purpose } from './_sample-work.ts';
 import type { Augmentation } from './augment.ts';
 import type { ClassMap } from './class-map.ts';
-import type { Fit, Placement, Size } from './placement.ts';
+import type { Filter, Fit, Placement, Size } from './placement.ts';
 import { randomAt, shuffled } from './random.ts';
 import { channelsOf } from './render.ts';
 import type { Manifest } from './sample.ts';
@@ -32,6 +32,8 @@ export interface LoaderOptions {
   readonly preprocess: Preprocess;
   /** How images meet the input; preprocess.resize unless given. */
   readonly fit?: Fit;
+  /** Bilinear unless given. */
+  readonly filter?: Filter;
   readonly augmentation?: Augmentation;
   readonly batch: number;
   readonly seed?: number;
@@ -73,6 +75,7 @@ export function openLoader(options: LoaderOptions): Loader {
       root: manifest.root,
       size,
       fit: options.fit ?? preprocess.resize,
+      filter: options.filter,
       preprocess,
       augmentation: options.augmentation,
       seed,

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import sharp, { type Sharp } from 'sharp';
 import { asEdgeError, EdgeError } from '../core/errors.ts';
-import { type Fit, type Placement, placementOf, type Size } from './placement.ts';
+import { decodePlainJpeg, readJpegHeader } from './jpeg.ts';
+import { type Filter, type Fit, type Placement, placementOf, type Size } from './placement.ts';
 
 /** Pixels as 8-bit R, G, B, row by row. */
 export interface Pixels extends Size {
@@ -34,7 +35,15 @@ async function bytesOf(file: string): Promise<Buffer> {
     throw new EdgeError('file-missing', `The image "${file}" cannot be read.`, { hint: 'Import the dataset again, or put the file back.', where: { file }, cause });
   }
 }
-const open = (input: Buffer): Sharp => sharp(input, { failOn: 'error', limitInputPixels: mostPixels }).toColourspace('srgb').removeAlpha();
+/** A JPEG is decoded at once, other formats when the pixels are asked for. */
+function open(input: Buffer): Sharp {
+  const header = readJpegHeader(input);
+  const pixels = header && header.width * header.height <= mostPixels ? decodePlainJpeg(input, header) : undefined;
+  if (pixels) return sharp(pixels.data, { raw: { width: pixels.width, height: pixels.height, channels: 3 } });
+  return sharp(input, { failOn: 'error', limitInputPixels: mostPixels }).toColourspace('srgb').removeAlpha();
+}
+/** sharp's names of the filters; both average over an area where they shrink, as PIL's do. */
+const kernels = { bilinear: 'linear', bicubic: 'cubic' } as const;
 
 async function pixelsOf(file: string, image: Sharp): Promise<Pixels> {
   const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
@@ -51,26 +60,26 @@ export async function decodeImage(file: string): Promise<Pixels> {
 }
 
 /** Decodes an image straight into its place in an input of `size`: the content only (what lies beyond it is the caller's fill), with the placement that moves boxes alike. */
-export async function decodePlaced(file: string, size: Size, fit: Fit): Promise<{ readonly pixels: Pixels; readonly placement: Placement }> {
+export async function decodePlaced(file: string, size: Size, fit: Fit, filter: Filter = 'bilinear'): Promise<{ readonly pixels: Pixels; readonly placement: Placement }> {
   return shielded(file, async () => {
     const bytes = await bytesOf(file);
     const placement = placementOf(await sizeOfImage(bytes), size, fit);
     const { resized, content, cutX, cutY } = placement;
     let image = open(bytes);
-    if (fit !== 'none') image = image.resize(resized.width, resized.height, { fit: 'fill' });
+    if (fit !== 'none') image = image.resize(resized.width, resized.height, { fit: 'fill', kernel: kernels[filter] });
     if (content.width !== resized.width || content.height !== resized.height) image = image.extract({ left: cutX, top: cutY, width: content.width, height: content.height });
     return { pixels: await pixelsOf(file, image), placement };
   });
 }
 
 /** Decodes a whole image, made smaller while it is decoded as long as it still covers `least`; never larger than it is. `original` is its own size. */
-export async function decodeCovering(file: string, least: Size): Promise<{ readonly pixels: Pixels; readonly original: Size }> {
+export async function decodeCovering(file: string, least: Size, filter: Filter = 'bilinear'): Promise<{ readonly pixels: Pixels; readonly original: Size }> {
   return shielded(file, async () => {
     const bytes = await bytesOf(file);
     const original = await sizeOfImage(bytes);
     const scale = Math.max(least.width / original.width, least.height / original.height);
     const image = open(bytes);
-    const smaller = scale >= 1 ? image : image.resize(Math.round(original.width * scale), Math.round(original.height * scale), { fit: 'fill' });
+    const smaller = scale >= 1 ? image : image.resize(Math.round(original.width * scale), Math.round(original.height * scale), { fit: 'fill', kernel: kernels[filter] });
     return { pixels: await pixelsOf(file, smaller), original };
   });
 }
@@ -78,19 +87,15 @@ export async function decodeCovering(file: string, least: Size): Promise<{ reado
 /** Width and height as an image's bytes state them; JPEG and PNG headers are read here, which costs a thousandth of opening the image. */
 async function sizeOfImage(bytes: Buffer): Promise<Size> {
   if (bytes.length > 24 && bytes.readUInt32BE(12) === 0x49484452) return { width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20) };
-  if (bytes.length > 2 && bytes.readUInt16BE(0) === 0xffd8)
-    for (let at = 2; at + 9 <= bytes.length && bytes[at] === 0xff; at += 2 + bytes.readUInt16BE(at + 2)) {
-      const marker = bytes[at + 1]!;
-      // Start of frame: C0 to CF without C4, C8 and CC, which are tables.
-      if (marker === 0xc0 || (marker > 0xc0 && marker <= 0xcf && marker % 4 !== 0)) return { width: bytes.readUInt16BE(at + 7), height: bytes.readUInt16BE(at + 5) };
-    }
+  const jpeg = readJpegHeader(bytes);
+  if (jpeg) return jpeg;
   const { width, height } = await sharp(bytes, { limitInputPixels: mostPixels }).metadata();
   return { width: width ?? 0, height: height ?? 0 };
 }
 
 /** A whole image scaled to a size, whatever its shape: for a person to look at. Throws `image-corrupt` or `file-missing`. */
 export async function decodeScaled(file: string, { width, height }: Size): Promise<Pixels> {
-  return shielded(file, async () => pixelsOf(file, open(await bytesOf(file)).resize(width, height, { fit: 'fill' })));
+  return shielded(file, async () => pixelsOf(file, open(await bytesOf(file)).resize(width, height, { fit: 'fill', kernel: kernels.bilinear })));
 }
 
 /** A window of decoded pixels scaled to another size (bilinear with area averaging when it shrinks). */

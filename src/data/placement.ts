@@ -8,6 +8,8 @@ import { isIgnoredClass, type Sample } from './sample.ts';
  * enable_auto_resize). centre-crop: makenet's, the short side covers target + 32 and the middle is cut out.
  */
 export type Fit = 'stretch' | 'letterbox' | 'none' | 'centre-crop';
+/** How pixels are mixed where an image is scaled to the input; makenet's resize_interpolation_method. */
+export type Filter = 'bilinear' | 'bicubic';
 export interface Size {
   readonly width: number;
   readonly height: number;

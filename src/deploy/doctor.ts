@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { asEdgeError, type EdgeError } from '../core/errors.ts';
+import { jpegDecoder } from '../data/jpeg.ts';
 import { type TensorrtVersion, tensorrtOfText } from '../formats/tensorrt-version.ts';
 import type { Graph } from '../graph/ir.ts';
 import { swapWords } from './build-forecast.ts';
@@ -35,6 +36,7 @@ export function doctorHost(): readonly DoctorRow[] {
     nativeCrypto()
       ? row('ssh2 cryptography', 'ok', 'native')
       : row('ssh2 cryptography', 'note', 'pure JavaScript (works; a compiler at install time makes pushes cost less CPU)', 'npm rebuild ssh2'),
+    jpegDecoder === 'libjpeg-turbo' ? row('JPEG decoding', 'ok', jpegDecoder) : row('JPEG decoding', 'note', 'sharp (works; libjpeg-turbo takes half the time)', 'npm ci'),
     process.env.SSH_AUTH_SOCK ? row('ssh agent', 'ok', process.env.SSH_AUTH_SOCK) : row('ssh agent', 'note', 'none: key files are used', 'eval "$(ssh-agent)" && ssh-add'),
   ];
 }

@@ -10,7 +10,7 @@ import { latestRecord } from './outputs.ts';
 import type { Project } from './project.ts';
 import { readPlan } from './project-files.ts';
 import { dataPath, type SplitSettings, splitSettings } from './split-settings.ts';
-import type { SpecPlan } from './training-plan.ts';
+import { placedBy, type SpecPlan } from './training-plan.ts';
 
 interface Opened {
   readonly plan: SpecPlan;
@@ -72,9 +72,8 @@ export async function previewProjectData(project: Project, { count, epoch, part,
   const batches = openBatches({
     manifest,
     classes: mapClasses(manifest, { targets: labels, mayLack: true, ...(training.mapping ? { mapping: training.mapping } : {}) }),
-    size: training.input,
+    ...placedBy(training),
     preprocess,
-    fit: training.fit,
     ...(plain || part === 'validation' ? {} : { augmentation: training.augmentation }),
     batch: shown,
     seed,

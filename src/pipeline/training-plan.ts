@@ -19,6 +19,7 @@ export const trainingPlanSchema = z.strictObject({
   task: taskPlanSchema,
   input: z.strictObject({ width: z.int().positive(), height: z.int().positive() }),
   fit: z.enum(['stretch', 'letterbox', 'none', 'centre-crop']),
+  filter: z.enum(['bilinear', 'bicubic']).default('bilinear'),
   /** Source class → label; absent: every class means itself. */
   mapping: z.record(z.string(), z.string()).optional(),
   augmentation: plain<Augmentation>(),
@@ -46,6 +47,10 @@ export const trainingPlanSchema = z.strictObject({
   qat: z.boolean().optional(),
 });
 export type TrainingPlan = z.output<typeof trainingPlanSchema>;
+/** How a plan's images come into the network's input. */
+export type Placing = Pick<TrainingPlan, 'input' | 'fit' | 'filter'>;
+/** The same as a loader takes it. */
+export const placedBy = ({ input, fit, filter }: Placing) => ({ size: input, fit, filter });
 
 /** What a spec asks of the network itself. */
 export interface NetworkPlan {
@@ -130,6 +135,7 @@ function detectnetPlan(parsed: ParsedSpec): Planned {
       task: { name: 'detectnet_v2', settings: detectnetSettings(spec) },
       input: { width: a.width, height: a.height },
       fit: a.enableAutoResize ? 'stretch' : 'none',
+      filter: 'bilinear',
       ...(Object.keys(spec.dataset.targetClassMapping).length > 0 ? { mapping: spec.dataset.targetClassMapping } : {}),
       augmentation: {
         ...noDetectionAugmentation,
@@ -214,6 +220,7 @@ function classificationPlan(parsed: ParsedSpec): Planned {
       task: { name: 'classification', settings: { labelSmoothing: training.labelSmoothing, topK: spec.evaluation.topK } },
       input: { width: model.width, height: model.height },
       fit: spec.augmentation.enableCenterCrop ? 'centre-crop' : 'stretch',
+      filter: model.resizeInterpolation === 'BICUBIC' ? 'bicubic' : 'bilinear',
       augmentation: {
         kind: 'classification',
         randomCrop: spec.augmentation.enableRandomCrop,

@@ -71,7 +71,7 @@ async function compareLoaders(root: string, imageDir: string): Promise<void> {
     const versions = [];
     for (const runner of runners) versions.push((await runner.answer()).version);
     for (let round = 0; round <= rounds; round++) for (const runner of runners) await runner.epoch(round > 0);
-    console.log(`\n${imageDir}: ${rounds} epochs of ${runners[0]?.epochs[0]?.images} images each, in turn, ${loaderWorkers} workers, batch ${batch}, 640×192, flip, colour`);
+    console.log(`\n${imageDir}: ${rounds} epochs of ${runners[0]?.epochs[0]?.images} images, in turn, ${loaderWorkers} workers, batch ${batch}, 640×192 bilinear, flip, colour`);
     console.log('                                  median img/s  (least – most)   CPU-ms per image (least)');
     for (const [at, { label, epochs }] of runners.entries()) {
       const rates = epochs.map(({ ms, images }) => (1000 * images) / ms);

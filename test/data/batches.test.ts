@@ -8,6 +8,7 @@ import { type Batch, type LoaderOptions, openBatches, openLoader } from '../../s
 import { type ClassMap, mapClasses } from '../../src/data/class-map.ts';
 import { decodeCovering, decodeImage, decodePlaced, readHeader } from '../../src/data/decode.ts';
 import { importKitti } from '../../src/data/import-kitti.ts';
+import { decodePlainJpeg, jpegDecoder, readJpegHeader } from '../../src/data/jpeg.ts';
 import { placeBox, placementOf, unplaceBox } from '../../src/data/placement.ts';
 import { picturesOfBatch } from '../../src/data/preview.ts';
 import type { Manifest } from '../../src/data/sample.ts';
@@ -212,6 +213,50 @@ describe('placement', () => {
       if (x1 > 4) expect(at(x1 - 4, y1 + 4)).toBeLessThan(16);
       if (x2 < pixels.width - 4) expect(at(x2 + 3, y1 + 4)).toBeLessThan(16);
     }
+  });
+
+  test('JPEGs: the same picture from libjpeg-turbo and from sharp; a colour profile, CMYK and damage are sharp’s to judge', async () => {
+    const noise = Buffer.from(Uint8Array.from({ length: 64 * 48 * 3 }, (_, i) => 128 + 90 * Math.sin(i / 97) + ((i * 7919) % 31)));
+    const picture = sharp(noise, { raw: { width: 64, height: 48, channels: 3 } });
+    const plain = await picture.clone().jpeg({ quality: 95, chromaSubsampling: '4:4:4' }).toBuffer();
+    const ways = {
+      plain,
+      progressive: await picture.clone().jpeg({ progressive: true }).toBuffer(),
+      gray: await picture.clone().grayscale().jpeg().toBuffer(),
+      profile: await picture.clone().withIccProfile('p3').jpeg().toBuffer(),
+      cmyk: await picture.clone().toColourspace('cmyk').jpeg().toBuffer(),
+    };
+    expect(jpegDecoder).toBe('libjpeg-turbo'); // npm ci brings it for every platform that CI knows
+    for (const [name, bytes] of Object.entries(ways)) {
+      const header = readJpegHeader(bytes);
+      expect(header).toMatchObject({ width: 64, height: 48, plain: name !== 'profile' && name !== 'cmyk' });
+      const file = join(folder, `${name}.jpg`);
+      await writeFile(file, bytes);
+      const [ours, sharps] = [(await decodeImage(file)).data, await sharp(bytes).toColourspace('srgb').raw().toBuffer()];
+      const gap = Math.max(...ours.map((value, i) => Math.abs(value - sharps[name === 'gray' && sharps.length * 3 === ours.length ? Math.floor(i / 3) : i]!)));
+      expect(gap).toBeLessThanOrEqual(name === 'plain' || name === 'progressive' || name === 'gray' ? 12 : 0);
+    }
+    for (const cut of [plain.length - 200, 300, 24, 3]) {
+      const file = join(folder, 'cut.jpg');
+      await writeFile(file, plain.subarray(0, cut));
+      expect(decodePlainJpeg(plain.subarray(0, cut), { width: 64, height: 48, plain: true })).toBeUndefined();
+      await expect(decodeImage(file)).rejects.toMatchObject({ code: 'image-corrupt', where: { file } });
+    }
+    expect(readJpegHeader(Buffer.from('no jpeg at all'))).toBeUndefined();
+    // A header that lies about its size must not be written beyond the picture it names.
+    expect(decodePlainJpeg(plain, { width: 8, height: 8, plain: true })).toBeUndefined();
+  });
+
+  test('bicubic and bilinear mix pixels differently, both over an area where an image shrinks', async () => {
+    const stripes = Buffer.from(Uint8Array.from({ length: 96 * 96 * 3 }, (_, i) => (Math.floor(i / 3) % 2 ? 255 : 0)));
+    const file = join(folder, 'stripes.png');
+    await sharp(stripes, { raw: { width: 96, height: 96, channels: 3 } })
+      .png()
+      .toFile(file);
+    const row = async (size: number, filter?: 'bilinear' | 'bicubic') => [...(await decodePlaced(file, { width: size, height: size }, 'stretch', filter)).pixels.data];
+    for (const filter of ['bilinear', 'bicubic'] as const) expect(Math.max(...(await row(24, filter)).map(value => Math.abs(value - 127.5)))).toBeLessThan(24);
+    expect(await row(40)).toEqual(await row(40, 'bilinear'));
+    expect(await row(40, 'bicubic')).not.toEqual(await row(40, 'bilinear'));
   });
 
   test('gray, 16-bit, transparent and CMYK files become 8-bit RGB; broken and absent ones are errors', async () => {

@@ -63,7 +63,7 @@ describe('what runs, and what does not', () => {
     expect(validationDigests.size).toBe(8);
     const { images } = await calibrateJob(
       {
-        plan: { input: { width: 96, height: 64 }, fit: 'stretch' },
+        plan: { input: { width: 96, height: 64 }, fit: 'stretch', filter: 'bilinear' },
         onnx: await project.outputPath('export', 'fp32'),
         train,
         images: await project.outputPath('scenes', 'images'),

@@ -105,6 +105,10 @@ eval_config { top_k: 3 }
     expect(training.optimizer.kind === 'sgd' && training.optimizer.rateDecay).toBeCloseTo(0.001);
     expect(notes.some(note => /mixup|dropout/.test(note))).toBe(false);
   });
+  test('says how pixels are mixed: bilinear, or resize_interpolation_method’s bicubic', () => {
+    expect(planTraining(text(sgd)).training.filter).toBe('bilinear');
+    expect(planTraining(text(sgd, 'resize_interpolation_method: BICUBIC')).training.filter).toBe('bicubic');
+  });
   test('gives way to the project’s section', () => {
     const { training } = planTraining(text(`${sgd} mixup_alpha: 0.2 label_smoothing: 0.1`), { section: { mixup: 0, labelSmoothing: 0.05, classWeights: 'balanced' } });
     expect(training).toMatchObject({ mixup: 0, classWeights: 'balanced', task: { settings: { labelSmoothing: 0.05 } } });

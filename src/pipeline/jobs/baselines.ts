@@ -10,7 +10,7 @@ import type { Annotation, Score } from '../../tasks/task.ts';
 import type { IsolatedContext } from '../isolation.ts';
 import { readManifest } from '../manifest-file.ts';
 import { openTask } from '../task-plan.ts';
-import type { TrainingPlan } from '../training-plan.ts';
+import { placedBy, type TrainingPlan } from '../training-plan.ts';
 
 export interface BaselinesRequest {
   readonly plan: TrainingPlan;
@@ -56,7 +56,7 @@ async function samples(manifest: Manifest, plan: TrainingPlan, info: NetworkInfo
   const plane = width * height;
   const found: ColourSample[] = [];
   const bytes = { scale: 1, offset: [0, 0, 0] as [number, number, number], order: 'rgb' as const, resize: info.preprocess.resize };
-  for await (const batch of openBatches({ manifest, classes, size: plan.input, preprocess: bytes, fit: plan.fit, batch: 8, last: 'pad', signal })) {
+  for await (const batch of openBatches({ manifest, classes, ...placedBy(plan), preprocess: bytes, batch: 8, last: 'pad', signal })) {
     const values = batch.images.data as Float32Array;
     batch.annotations.forEach((annotation, i) => {
       const data = new Uint8Array(3 * plane);

@@ -13,11 +13,11 @@ import type { Tensor } from '../../graph/ir.ts';
 import { type NetworkInfo, networkInfoOf } from '../../graph/network-info.ts';
 import type { IsolatedContext } from '../isolation.ts';
 import { readManifest } from '../manifest-file.ts';
-import type { TrainingPlan } from '../training-plan.ts';
+import { type Placing, placedBy, type TrainingPlan } from '../training-plan.ts';
 
 export interface CalibrateRequest {
   /** How images meet the input, and which classes they show. */
-  readonly plan: Pick<TrainingPlan, 'input' | 'fit' | 'mapping'>;
+  readonly plan: Placing & Pick<TrainingPlan, 'mapping'>;
   readonly onnx: string;
   /** The training images: calibration never sees one that validates. */
   readonly train: string;
@@ -70,7 +70,7 @@ export async function* singleImages(
   { plan, info, signal }: { readonly plan: CalibrateRequest['plan']; readonly info: NetworkInfo; readonly signal: AbortSignal },
 ): AsyncGenerator<ReadonlyMap<string, Tensor>> {
   const classes = mapClasses(manifest, { targets: info.labels, mayLack: true, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
-  for await (const { images } of openBatches({ manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch: 1, last: 'pad', signal }))
+  for await (const { images } of openBatches({ manifest, classes, ...placedBy(plan), preprocess: info.preprocess, batch: 1, last: 'pad', signal }))
     yield new Map([[info.input, images]]);
 }
 

@@ -11,7 +11,7 @@ import type { IsolatedContext } from '../isolation.ts';
 import { readManifest } from '../manifest-file.ts';
 import { openTask } from '../task-plan.ts';
 import { writeTensorFolder } from '../tensor-folder.ts';
-import type { TrainingPlan } from '../training-plan.ts';
+import { placedBy, type TrainingPlan } from '../training-plan.ts';
 
 /** Scores a graph on every image of a manifest, unaugmented, as the host's onnxruntime answers. */
 export async function scoreNetwork({
@@ -49,7 +49,7 @@ export async function scoreNetwork({
 /** The validation images in order, as the network wants them; the last batch is padded. */
 export function validationBatches(manifest: Manifest, plan: TrainingPlan, info: NetworkInfo, batch: number, signal: AbortSignal) {
   const classes = mapClasses(manifest, { targets: info.labels, mayLack: true, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
-  return openBatches({ manifest, classes, size: plan.input, preprocess: info.preprocess, fit: plan.fit, batch, last: 'pad', signal });
+  return openBatches({ manifest, classes, ...placedBy(plan), preprocess: info.preprocess, batch, last: 'pad', signal });
 }
 
 export interface EvaluateRequest {

@@ -8,7 +8,7 @@ import type { Network } from '../../tasks/task.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import type { IsolatedContext } from '../isolation.ts';
 import { readManifest } from '../manifest-file.ts';
-import type { TrainingPlan } from '../training-plan.ts';
+import type { Placing, TrainingPlan } from '../training-plan.ts';
 import { selectImages, singleImages } from './calibrate.ts';
 
 export interface PruneRequest {
@@ -21,7 +21,7 @@ export interface PruneRequest {
 }
 export type PruneCurveRequest = Pick<PruneRequest, 'settings' | 'network' | 'energy'>;
 export interface EnergySource {
-  readonly plan: Pick<TrainingPlan, 'input' | 'fit' | 'mapping'>;
+  readonly plan: Placing & Pick<TrainingPlan, 'mapping'>;
   readonly train: string;
   /** Where the images lie that the manifest speaks of. */
   readonly images?: string | undefined;

@@ -24,7 +24,7 @@ import type { IsolatedContext } from '../isolation.ts';
 import { readManifest } from '../manifest-file.ts';
 import { openTask } from '../task-plan.ts';
 import type { Comparison } from '../training-comparison.ts';
-import type { TrainingPlan } from '../training-plan.ts';
+import { placedBy, type TrainingPlan } from '../training-plan.ts';
 import { selectImages, singleImages } from './calibrate.ts';
 import { scoreNetwork } from './evaluate.ts';
 
@@ -94,8 +94,8 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
   classes.notes.forEach(note);
   const task = openTask(plan.task, network.info.labels, classWeightsOf(plan, classes));
   if (plan.qat) note('Quantization-aware training: scores are those of the INT8 network, and every ReLU is a ReLU6, as in TLT.');
-  const { input: size, fit: placed, batch, seed, augmentation } = plan;
-  const loading = { manifest: train, classes, size, preprocess: network.info.preprocess, fit: placed, batch, seed, shuffle: true, last: 'wrap', signal, onNote: note } as const;
+  const { batch, seed, augmentation } = plan;
+  const loading = { manifest: train, classes, ...placedBy(plan), preprocess: network.info.preprocess, batch, seed, shuffle: true, last: 'wrap', signal, onNote: note } as const;
   if (request.overfit) await tryOneBatch(request, { network, task, loading, say });
   await using loader = openLoader({ ...loading, augmentation, cacheBytes: cacheFor(request, train, say) });
   const validate =

@@ -112,7 +112,7 @@ export const evaluateStep = defineStep({
   config: z.strictObject({ plan: trainingPlanSchema, root }),
   inputs: { network: 'network', validation: 'dataset', images: 'images?' },
   outputs: { score: 'score' },
-  identity: ({ plan: { task, input, fit, mapping } }) => ({ task, input, fit, mapping }),
+  identity: ({ plan: { task, input, fit, filter, mapping } }) => ({ task, input, fit, filter, mapping }),
   exclusive: cpu,
   async run({ config, inputs, outputs, signal, progress, log }) {
     const request: EvaluateRequest = { plan: config.plan, ...inputs, images: inputs.images ?? config.root };
@@ -134,7 +134,7 @@ export const baselinesStep = defineStep({
   config: z.strictObject({ plan: trainingPlanSchema, tuning: z.int().positive(), root }),
   inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?' },
   outputs: { scores: 'score' },
-  identity: ({ plan: { task, input, fit, mapping }, tuning }) => ({ task, input, fit, mapping, tuning }),
+  identity: ({ plan: { task, input, fit, filter, mapping }, tuning }) => ({ task, input, fit, filter, mapping, tuning }),
   exclusive: cpu,
   async run({ config, inputs, outputs, signal, progress, log }) {
     const request: BaselinesRequest = { plan: config.plan, tuning: config.tuning, ...inputs, images: inputs.images ?? config.root };
@@ -151,7 +151,7 @@ export const calibrateStep = defineStep({
   config: z.strictObject({ plan: trainingPlanSchema, recipe: calibrationRecipe, root }),
   inputs: { onnx: 'onnx', train: 'dataset', images: 'images?' },
   outputs: { ranges: 'ranges' },
-  identity: ({ plan: { input, fit }, recipe }) => ({ input, fit, recipe }),
+  identity: ({ plan: { input, fit, filter }, recipe }) => ({ input, fit, filter, recipe }),
   exclusive: cpu,
   async run({ config: { plan, recipe, root }, inputs, outputs, signal, progress, log }) {
     const request: CalibrateRequest = { plan, recipe, ...inputs, images: inputs.images ?? root, output: outputs.ranges };
@@ -168,7 +168,7 @@ export const tensorsStep = defineStep({
   config: z.strictObject({ plan: trainingPlanSchema, images: z.int().positive(), root }),
   inputs: { network: 'network', validation: 'dataset', images: 'images?' },
   outputs: { tensors: 'tensors' },
-  identity: ({ plan: { input, fit, mapping, task }, images }) => ({ input, fit, mapping, task: task.name, images }),
+  identity: ({ plan: { input, fit, filter, mapping, task }, images }) => ({ input, fit, filter, mapping, task: task.name, images }),
   exclusive: cpu,
   async run({ config, inputs, outputs, signal, progress }) {
     const request: TensorsRequest = { plan: config.plan, count: config.images, ...inputs, images: inputs.images ?? config.root, output: outputs.tensors };

@@ -24,7 +24,7 @@ export const pruneStep = defineStep({
     root: z.string().optional(),
   }),
   inputs: { network: 'network', train: 'dataset?', images: 'images?' },
-  identity: ({ plan, root: _, ...rest }) => ({ ...rest, ...(plan ? { input: plan.input, fit: plan.fit, mapping: plan.mapping } : {}) }),
+  identity: ({ plan, root: _, ...rest }) => ({ ...rest, ...(plan ? { input: plan.input, fit: plan.fit, filter: plan.filter, mapping: plan.mapping } : {}) }),
   outputs: { network: 'network', report: 'prune-report' },
   async run({ inputs, outputs, config: { keepMacs, keepParameters, plan, root, ...settings }, signal, progress, log, note }) {
     const energy = plan && inputs.train !== undefined ? { plan, train: inputs.train, images: inputs.images ?? root, count: imagesForEnergy } : undefined;

@@ -156,7 +156,11 @@ async function calibrateTo(graph: Graph, info: NetworkInfo, request: TltExport, 
     const at = { onnx: join(folder, 'network.onnx'), train: join(folder, 'images.json'), output: join(folder, 'ranges.json') };
     await writeFile(at.onnx, writeOnnx(graph));
     await writeFile(at.train, JSON.stringify(manifest));
-    const job: CalibrateRequest = { plan: { input: { width, height }, fit: plan?.training.fit ?? info.preprocess.resize }, recipe, ...at };
+    const job: CalibrateRequest = {
+      plan: { input: { width, height }, fit: plan?.training.fit ?? info.preprocess.resize, filter: plan?.training.filter ?? 'bilinear' },
+      recipe,
+      ...at,
+    };
     const onMessage = (message: unknown) => {
       const { done, total } = message as { readonly done: number; readonly total: number };
       tell.progress(done, total, 'images (two passes)');

@@ -47,6 +47,7 @@ export const tltInferClassification = (request: TltInferClassification, tell: Te
       size: { width, height },
       preprocess: network.info.preprocess,
       fit: plan.training.fit,
+      filter: plan.training.filter,
       batch: request.batch,
       last: 'pad',
       signal: tell.signal,
