@@ -2,9 +2,10 @@ import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import { costOf } from '../graph/cost.ts';
 import type { Graph, Node, Tensor } from '../graph/ir.ts';
+import { type KeptChannels, withKeptChannels } from '../graph/kept-channels.ts';
 import type { Network } from '../tasks/task.ts';
 import { absorb } from './absorb.ts';
-import type { ActivationStatistics } from './activation-statistics.ts';
+import { type ActivationStatistics, readersOf } from './activation-statistics.ts';
 import { energyImportance } from './channel-energy.ts';
 import { type ChannelClasses, channelClasses } from './channel-groups.ts';
 import { filterNorms, type Layer, layersOf, normalize } from './importance.ts';
@@ -147,7 +148,8 @@ function removedChannels(plan: PrunePlan, threshold: number): Set<number> {
 export function pruneAt(plan: PrunePlan, threshold: number): Network {
   const removed = removedChannels(plan, threshold);
   const { graph } = plan.network;
-  return cut(plan, plan.statistics && removed.size > 0 ? absorb(graph, plan.statistics, plan.classes, removed) : graph, removed);
+  const pruned = cut(plan, plan.statistics && removed.size > 0 ? absorb(graph, plan.statistics, plan.classes, removed) : graph, removed);
+  return removed.size === 0 ? pruned : { ...pruned, graph: withKeptChannels(pruned.graph, keptOf(plan, removed)) };
 }
 
 /** The same in its sizes alone: quick, for finding a threshold. */
@@ -180,6 +182,17 @@ function sizeAt(plan: PrunePlan, threshold: number): PruneSize {
 
 const cut = ({ network, classes }: PrunePlan, graph: Graph, removed: ReadonlySet<number>): Network =>
   removed.size === 0 ? network : { ...network, graph: withoutChannels(graph, classes, removed) };
+
+/** Which channels of the values that layers read are left: what a retraining can compare with the whole network's. */
+function keptOf({ network: { graph }, classes }: PrunePlan, removed: ReadonlySet<number>): KeptChannels {
+  const kept: KeptChannels = {};
+  for (const { node } of readersOf(graph)) {
+    const value = node.inputs[0] as string;
+    const of = classes.dimsOf(value)[1] ?? 0;
+    kept[value] = { of, kept: Array.from({ length: of }, (_, channel) => channel).filter(channel => !removed.has(classes.classOf(value, 1, channel))) };
+  }
+  return kept;
+}
 
 /** Prunes by TLT's rules and reports each layer before and after. Shapes of the network's inputs and outputs never change. */
 export function prune(network: Network, settings: PruneSettings, statistics?: ActivationStatistics): { readonly network: Network; readonly report: PruneReport } {

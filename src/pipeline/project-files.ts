@@ -40,7 +40,7 @@ export async function readPlan(project: Project, spec: string, own: { readonly b
 
 /** A retraining's teacher settings, where the project has them. */
 export const distillOf = (distill: NonNullable<Project['settings']['retrain']>['distill']) =>
-  distill ? { distill: { weight: distill.weight, temperature: distill.temperature ?? 4 } } : {};
+  distill ? { distill: { weight: distill.weight, temperature: distill.temperature ?? 4, features: distill.features } } : {};
 
 /** Where the key lies and which it is; the key itself enters no file of ours. */
 export async function keyConfig(project: Project) {

@@ -38,7 +38,7 @@ export const trainingPlanSchema = z.strictObject({
   classWeights: z.union([z.literal('balanced'), z.record(z.string(), z.number())]).optional(),
   keep: z.enum(['best', 'last']).default('best'),
   /** How much the network of the step's `teacher` counts beside the truth. */
-  distill: z.strictObject({ weight: z.number().gt(0).max(1), temperature: z.number().positive() }).optional(),
+  distill: z.strictObject({ weight: z.number().gt(0).max(1), temperature: z.number().positive(), features: z.number().min(0) }).optional(),
   /** The backbone's share of the learning rate. */
   backboneRate: z.number().positive().default(1),
   seed: z.int(),

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { openReference } from '../../src/compute/session.ts';
+import { pruneToBudget } from '../../src/compress/budget.ts';
+import { pruneSettings } from '../../src/compress/prune.ts';
+import { openReference, openSession } from '../../src/compute/session.ts';
+import { writeOnnx } from '../../src/formats/onnx.ts';
 import { Builder } from '../../src/graph/builder.ts';
-import { f32, type Tensor } from '../../src/graph/ir.ts';
+import { f32, type Graph, type Tensor } from '../../src/graph/ir.ts';
+import { keptChannelsOf, withoutKeptChannels } from '../../src/graph/kept-channels.ts';
+import { inferShapes } from '../../src/graph/shapes.ts';
 import { openDetectnet } from '../../src/tasks/detectnet.ts';
 import type { Annotation, Network, Task } from '../../src/tasks/task.ts';
 import { predict } from '../../src/train/predict.ts';
@@ -52,6 +57,74 @@ describe('learning from a teacher', () => {
     const first = async (more: Partial<TrainStepOptions>) => (await trained(network, task, 1, more)).losses[0]!;
     const plain = await first({});
     expect(await first({ distill: { teacher: network, weight: 0.25, temperature: 4 } })).toBeCloseTo(0.75 * plain, 4);
+  });
+
+  describe('within a pruned network', () => {
+    // Without batch norm, training and inference say the same.
+    const teacher = toyNetwork({ batchNorm: false });
+    const { network: pruned } = pruneToBudget(teacher, { keepMacs: 0.5 }, pruneSettings.parse({ granularity: 1, minFilters: 2 }));
+    const kept = keptChannelsOf(pruned.graph);
+    const { images, annotations } = toyBatch(batch, 1);
+
+    /** The same distance by hand: both networks run on their own, channel against channel. */
+    async function distance(graph: Graph): Promise<number> {
+      const values = Object.keys(kept).filter(value => value !== 'input');
+      const run = async (of: Graph) => {
+        const types = inferShapes(of);
+        const session = await openSession(writeOnnx({ ...of, outputs: values.map(name => ({ name, type: types.get(name)! })) }), { threads: 1 });
+        const outputs = await session.run(new Map([['input', images]]));
+        await session.close();
+        return outputs;
+      };
+      const [ours, whole] = [await run(graph), await run(teacher.graph)];
+      const channel = ({ dims, data }: Tensor, image: number, c: number) => {
+        const cells = data.length / (dims[0]! as number) / (dims[1]! as number);
+        return (data as Float32Array).subarray((image * (dims[1] as number) + c) * cells, (image * (dims[1] as number) + c + 1) * cells);
+      };
+      const shares = values.map(value => {
+        let [error, energy] = [0, 0];
+        for (let image = 0; image < batch; image++)
+          kept[value]!.kept.forEach((original, c) => {
+            const wanted = channel(whole.get(value)!, image, original);
+            channel(ours.get(value)!, image, c).forEach((x, i) => {
+              error += (x - wanted[i]!) ** 2;
+              energy += wanted[i]! ** 2;
+            });
+          });
+        return error / energy;
+      });
+      return shares.reduce((a, b) => a + b, 0) / shares.length;
+    }
+
+    it('counts the distance to the teacher’s same channels, and brings it down', { timeout: 60_000 }, async () => {
+      expect(Object.values(kept).some(({ of, kept: left }) => left.length < of)).toBe(true);
+      const distill = { teacher, weight: 0.5, temperature: 1, features: 2 };
+      const task = toyTask();
+      const open = (features: number) => compileTrainStep(pruned, task, { batch, optimizer: { kind: 'adam' }, lowering: 'nchwc', threads: 1, distill: { ...distill, features } });
+      const step = await open(2);
+      const feeds = { images, targets: task.encode(annotations), lossWeights: task.lossWeights(), learningRate: 5e-3 };
+      const first = await step.run({ ...feeds, t: 1 });
+      const expected = await distance(pruned.graph);
+      expect(first.parts.features).toBeCloseTo(expected, 5);
+      const plain = await open(0);
+      expect(first.loss).toBeCloseTo((await plain.run({ ...feeds, t: 1 })).loss + 2 * expected, 4);
+      await plain.close();
+      for (let t = 2; t <= 60; t++) await step.run({ ...feeds, t });
+      expect(await distance(resultOf(pruned, await step.state()))).toBeLessThan(expected / 2);
+      await step.close();
+    });
+
+    it('is left out where nothing says which channels are the same', async () => {
+      const distill = { teacher, weight: 0.5, temperature: 1, features: 2 };
+      const strange = { ...pruned, graph: withoutKeptChannels(pruned.graph) };
+      const other = { ...toyNetwork({ batchNorm: false, width: 12 }), graph: { ...toyNetwork({ batchNorm: false, width: 12 }).graph, metadata: pruned.graph.metadata } };
+      for (const pupil of [strange, other, teacher]) {
+        const step = await compileTrainStep(pupil, toyTask(), { batch, optimizer: { kind: 'adam' }, lowering: 'nchwc', threads: 1, distill });
+        const { parts } = await step.run({ images, targets: toyTask().encode(annotations), lossWeights: toyTask().lossWeights(), t: 1, learningRate: 1e-3 });
+        expect(Object.keys(parts)).not.toContain('features');
+        await step.close();
+      }
+    });
   });
 
   it('refuses a teacher of other classes', async () => {

@@ -11,6 +11,7 @@ import { mapClasses } from '../../data/class-map.ts';
 import type { Manifest } from '../../data/sample.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
 import type { Graph } from '../../graph/ir.ts';
+import { withoutKeptChannels } from '../../graph/kept-channels.ts';
 import type { Network, Score, Task } from '../../tasks/task.ts';
 import { readCheckpoint } from '../../train/checkpoint.ts';
 import { type EpochRecord, type FitProgress, type FitResult, fit } from '../../train/fit.ts';
@@ -158,7 +159,7 @@ async function handOn(request: TrainRequest, { network: last, best, history, res
     [request.best, best?.network ?? last],
     [request.last, last],
   ] as const;
-  for (const [file, { graph }] of files) if (file !== undefined) await writeFile(file, writeOnnx(plan.qat ? learntNetwork(graph) : graph));
+  for (const [file, { graph }] of files) if (file !== undefined) await writeFile(file, writeOnnx(withoutKeptChannels(plan.qat ? learntNetwork(graph) : graph)));
   const final = history.at(-1);
   return {
     history,

@@ -9,7 +9,7 @@ import { thisCpu } from '../this-machine.ts';
 import { trainingPlanSchema } from '../training-plan.ts';
 
 /** Training images that pruning by energy looks at. */
-export const imagesForEnergy = 128;
+export const imagesForEnergy = 400;
 
 /** Structured pruning by threshold or by budget; by energy it looks at training images, by magnitude at weights alone. */
 export const pruneStep = defineStep({
