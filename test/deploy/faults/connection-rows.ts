@@ -78,7 +78,8 @@ export const connectionRows: readonly Row[] = [
       device.rate(0);
       expect(cuts).toBe(2);
       expect(readFileSync(device.remote(there)).equals(content)).toBe(true);
-      expect(report.sent).toBeLessThan(size * 1.6);
+      // From the start after each cut it would be two sizes: a third, two thirds, all. What lay in the link's queues at a cut is sent again: more of it on a busy machine.
+      expect(report.sent).toBeLessThan(size * 1.85);
       expect((await transport.push(path, digest)).report.sent).toBe(0);
       return { after: 'it goes on by itself where it was; pushed again, nothing is sent' };
     },
