@@ -39,8 +39,8 @@ export async function readPlan(project: Project, spec: string, own: { readonly b
 }
 
 /** A retraining's teacher settings, where the project has them. */
-export const distillOf = (distill: NonNullable<Project['settings']['retrain']>['distill']) =>
-  distill ? { distill: { weight: distill.weight, temperature: distill.temperature ?? 4, features: distill.features } } : {};
+export const distillOf = (task: Project['settings']['task'], distill: NonNullable<Project['settings']['retrain']>['distill']) =>
+  distill ? { distill: { weight: distill.weight, temperature: distill.temperature ?? 4, features: distill.features ?? (task === 'classification' ? 3 : 0) } } : {};
 
 /** Where the key lies and which it is; the key itself enters no file of ours. */
 export async function keyConfig(project: Project) {

@@ -72,8 +72,8 @@ const retrainSchema = z.strictObject({
   freezeLayers: z.int().nonnegative().optional(),
   backboneRate: z.number().positive().max(1).optional(),
   training: trainingSectionSchema.optional(),
-  /** The network before pruning as the teacher: weight is its share of the loss, temperature softens a classifier's probabilities (default 4), features weighs the layers between. */
-  distill: z.strictObject({ weight: z.number().gt(0).max(1).default(0.5), temperature: z.number().positive().optional(), features: z.number().min(0).default(3) }).optional(),
+  /** The network before pruning as the teacher: weight is its share of the loss, temperature softens a classifier's probabilities (default 4), features weighs the layers between (default 3; 0 for detectors, whose losses are hundreds of times smaller and where it was not measured). */
+  distill: z.strictObject({ weight: z.number().gt(0).max(1).default(0.5), temperature: z.number().positive().optional(), features: z.number().min(0).optional() }).optional(),
 });
 
 /** The DeepStream that configs are written for where neither project nor device names one. */

@@ -166,7 +166,7 @@ async function addPruning(
   const retrained = recipe.add(trainStep, {
     id: 'retrain',
     config: {
-      plan: { ...second.training, ...distillOf(retrain.distill) },
+      plan: { ...second.training, ...distillOf(project.settings.task, retrain.distill) },
       freeze: freezeOf(second, retrain.freezeLayers ?? project.settings.model.freezeLayers, section),
       compute: given.compute,
       cacheMiB: project.settings.data.cacheMiB,
