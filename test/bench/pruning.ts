@@ -1,13 +1,34 @@
-// What pruning costs: the pruned and retrained network, without and with the unpruned one as its teacher, against the unpruned one given the same extra epochs,
-// on the same images, over several seeds.
-// npm run bench:pruning -- [seeds] [training epochs] [retraining epochs] [keepMacs] [teacher's weight]
+// What pruning costs on synthetic scenes: the pruned and retrained network, without and with the unpruned one as its teacher, against the unpruned one given the same
+// extra epochs, on the same images, over several seeds.
+// npm run bench:pruning -- [--seeds 1,2,3] [--epochs 10] [--more 6] [--keep 0.5] [--importance magnitude|energy] [--arms pruned,taught,control] [--teacher 0.5] [--features 0]
 import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { inPackage } from '../../src/core/package-root.ts';
 import { meanAndSd, runProject } from './_project-run.ts';
 
-const [seeds = 3, epochs = 10, more = 6, keepMacs = 0.5, teacher = 0.5] = process.argv.slice(2).map(Number);
+const { values: options } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '1,2,3' },
+    epochs: { type: 'string', default: '10' },
+    more: { type: 'string', default: '6' },
+    keep: { type: 'string', default: '0.5' },
+    importance: { type: 'string', default: 'magnitude' },
+    arms: { type: 'string', default: 'pruned,taught,control' },
+    teacher: { type: 'string', default: '0.5' },
+    features: { type: 'string', default: '0' },
+  },
+});
+const smaller = `{ keepMacs: ${options.keep}, importance: ${options.importance} }`;
+/** What edgeforge.yaml says of pruning and of the teacher. */
+const arms = {
+  pruned: { prune: smaller, distill: '' },
+  taught: { prune: smaller, distill: `, distill: { weight: ${options.teacher}, features: ${options.features} }` },
+  control: { prune: '{ threshold: 0 }', distill: '' },
+} as const;
+type Arm = keyof typeof arms;
+
 const folder = await mkdtemp(join(tmpdir(), 'edgeforge-pruning-'));
 await cp(inPackage('src', 'pipeline', 'templates', 'scenes'), folder, { recursive: true });
 const template = {
@@ -16,38 +37,38 @@ const template = {
   retrain: await readFile(join(folder, 'specs/retrain.txt'), 'utf8'),
 };
 
-/** Runs the project as it stands up to the retrained network's score; returns that score and what was logged of the pruning. */
-async function score(prune: string, seed: number, distill = ''): Promise<{ readonly value: number; readonly n: number; readonly macs: string }> {
-  const retrain = `retrain: { spec: specs/retrain.txt${distill} }`;
-  const project = template.project.replace(/^prune:.*$/m, `prune: ${prune}`).replace(/^retrain:.*$/m, retrain);
+/** Runs the project as it stands up to the retrained network's score; prints what was logged of it, and returns that score. */
+async function score(arm: Arm, seed: number): Promise<number> {
+  const { prune, distill } = arms[arm];
+  const project = template.project.replace(/^prune:.*$/m, `prune: ${prune}`).replace(/^retrain:.*$/m, `retrain: { spec: specs/retrain.txt${distill} }`);
   await writeFile(join(folder, 'edgeforge.yaml'), project.replace(/^devices:[\s\S]*$/m, 'devices: {}\n'));
-  const spec = (text: string, count: number) => text.replace(/^random_seed:.*$/m, `random_seed: ${seed}`).replace(/num_epochs: \d+/, `num_epochs: ${count}`);
-  await writeFile(join(folder, 'specs/train.txt'), spec(template.train, epochs));
-  await writeFile(join(folder, 'specs/retrain.txt'), spec(template.retrain, more));
+  const spec = (text: string, count: string) => text.replace(/^random_seed:.*$/m, `random_seed: ${seed}`).replace(/num_epochs: \d+/, `num_epochs: ${count}`);
+  await writeFile(join(folder, 'specs/train.txt'), spec(template.train, options.epochs));
+  await writeFile(join(folder, 'specs/retrain.txt'), spec(template.retrain, options.more));
   const { events } = await runProject(folder, 'evaluate retrained');
-  const logged = (step: string) =>
-    events.findLast(event => event.type === 'step-log' && event.step === step && event.message.match(/mAP|MACs/)) as { readonly message: string } | undefined;
-  const said = logged('evaluate retrained')?.message.match(/([\d.]+) on (\d+) images/);
-  if (!said) throw new Error(JSON.stringify(events.at(-1)));
-  return { value: Number(said[1]), n: Number(said[2]), macs: logged('prune')?.message ?? 'cached' };
+  const said = events.flatMap(event => (event.type === 'step-log' && /mAP|MACs/.test(event.message) ? [event] : []));
+  for (const { step, message } of said) console.log(`    ${step}: ${message}`);
+  const value = said.findLast(({ step }) => step === 'evaluate retrained')?.message.match(/([\d.]+) on (\d+) images/)?.[1];
+  if (value === undefined) throw new Error(JSON.stringify(events.at(-1)));
+  console.log(`  seed ${seed}, ${arm}: ${value}`);
+  return Number(value);
 }
 
-const rows: { readonly pruned: number; readonly taught: number; readonly control: number }[] = [];
-for (let seed = 1; seed <= seeds; seed++) {
-  const pruned = await score(`{keepMacs: ${keepMacs}}`, seed);
-  const taught = await score(`{keepMacs: ${keepMacs}}`, seed, `, distill: {weight: ${teacher}}`);
-  const control = await score('{threshold: 0}', seed);
-  rows.push({ pruned: pruned.value, taught: taught.value, control: control.value });
-  console.log(
-    `seed ${seed}: ${pruned.macs}; pruned ${pruned.value.toFixed(4)}, with the teacher ${taught.value.toFixed(4)}, unpruned with the same ${more} extra epochs ${control.value.toFixed(4)} (n ${pruned.n} images)`,
-  );
+const wanted = options.arms.split(',') as Arm[];
+const rows: Partial<Record<Arm, number>>[] = [];
+for (const seed of options.seeds.split(',').map(Number)) {
+  const row: Partial<Record<Arm, number>> = {};
+  for (const arm of wanted) row[arm] = await score(arm, seed);
+  rows.push(row);
 }
-for (const [name, arm] of [
-  ['pruned', 'pruned'],
-  [`pruned, a teacher of weight ${teacher}`, 'taught'],
-] as const) {
-  const losses = rows.map(row => 100 * (row.control - row[arm]));
-  const { mean, sd } = meanAndSd(losses);
-  console.log(`${name}: mean loss ${mean.toFixed(2)} points over ${losses.length} seeds (sd ${sd.toFixed(2)})`);
+for (const arm of wanted) {
+  const values = rows.map(row => row[arm] as number);
+  const losses = rows.map((row, index) => 100 * ((row.control ?? Number.NaN) - (values[index] as number)));
+  const [own, lost] = [meanAndSd(values), meanAndSd(losses)];
+  const against =
+    arm === 'control' || !wanted.includes('control')
+      ? ''
+      : `; ${lost.mean.toFixed(2)} points (sd ${lost.sd.toFixed(2)}) below the unpruned network with the same ${options.more} extra epochs`;
+  console.log(`${arm}: mean mAP ${own.mean.toFixed(4)} over ${values.length} seeds (sd ${own.sd.toFixed(4)})${against}`);
 }
-console.log(`${epochs} + ${more} epochs; project: ${folder}`);
+console.log(`${options.epochs} + ${options.more} epochs; project: ${folder}`);
