@@ -1,6 +1,7 @@
 import type { Graph, Node, Tensor } from '../graph/ir.ts';
 import { type ActivationStatistics, type ChannelStatistics, type Reader, readersOf } from './activation-statistics.ts';
 import type { ChannelClasses } from './channel-groups.ts';
+import { choleskyInPlace, solved } from './least-squares.ts';
 
 /** Where a constant can be added to what a reader says: its own bias (sign +1), or the running mean of the batch norm right behind it (sign −1). */
 export function constantOf(graph: Graph, node: Node): { readonly name: string; readonly sign: 1 | -1 } | undefined {
@@ -11,7 +12,8 @@ export function constantOf(graph: Graph, node: Node): { readonly name: string; r
   const mean = norm?.type === 'BatchNormalization' && consumers.length === 1 ? (norm.inputs[3] ?? '') : '';
   return isAlone(graph, mean) ? { name: mean, sign: -1 } : undefined;
 }
-const isAlone = (graph: Graph, name: string): boolean =>
+/** Whether a weight may change without changing another layer. */
+export const isAlone = (graph: Graph, name: string): boolean =>
   graph.initializers.get(name)?.dataType === 'float32' && graph.nodes.filter(each => each.inputs.includes(name)).length === 1;
 
 /** Ridge, in mean variances: keeps the weights of nearly equal channels from growing against each other. */
@@ -73,33 +75,6 @@ function predict({ variance, covariance }: ChannelStatistics, isRemoved: (channe
       ),
     ),
   };
-}
-
-/** Lower Cholesky factor of a positive definite k×k matrix, over its lower half. */
-function choleskyInPlace(a: Float64Array, k: number): void {
-  for (let i = 0; i < k; i++)
-    for (let j = 0; j <= i; j++) {
-      let sum = a[i * k + j] as number;
-      for (let m = 0; m < j; m++) sum -= (a[i * k + m] as number) * (a[j * k + m] as number);
-      a[i * k + j] = i === j ? Math.sqrt(Math.max(sum, 1e-12)) : sum / (a[j * k + j] as number);
-    }
-}
-
-/** The x of L·Lᵀ·x = b. */
-function solved(factor: Float64Array, b: Float64Array): Float64Array {
-  const k = b.length;
-  for (let i = 0; i < k; i++) {
-    let sum = b[i] as number;
-    for (let m = 0; m < i; m++) sum -= (factor[i * k + m] as number) * (b[m] as number);
-    b[i] = sum / (factor[i * k + i] as number);
-  }
-  for (let i = k - 1; i >= 0; i--) {
-    // Down the column by rows: value known, taken out of all above it.
-    const value = (b[i] as number) / (factor[i * k + i] as number);
-    b[i] = value;
-    for (let m = 0; m < i; m++) b[m] = (b[m] as number) - (factor[i * k + m] as number) * value;
-  }
-  return b;
 }
 
 /** The reader's kernel with the removed channels' share moved to the kept ones, and the constant that is left per filter. */

@@ -28,6 +28,12 @@ export function readersOf(graph: Graph): Reader[] {
 /** Cells of one image that enter the covariance: enough for 1024 channels over some dozens of images, and quick. */
 const cellsPerImage = 64;
 
+/** About `wanted` of a map's cells, others for every image. An odd step walks through all columns of the map, whatever its width. */
+export function sampledCells(cells: number, wanted: number, image: number): number[] {
+  const step = Math.max(1, Math.floor(cells / wanted)) | 1;
+  return Array.from({ length: Math.ceil((cells - (image % step)) / step) }, (_, at) => (image % step) + at * step);
+}
+
 /** Runs images through a network and keeps what the channels that a layer reads did. Batches must not be padded. */
 export async function activationStatistics(
   graph: Graph,
@@ -95,9 +101,7 @@ class Sums {
         this.#sum[c] = (this.#sum[c] as number) + sum;
         this.#squares[c] = (this.#squares[c] as number) + squares;
       }
-      // An odd step walks through all columns of a map, whatever its width.
-      const step = Math.max(1, Math.floor(cells / cellsPerImage)) | 1;
-      for (let cell = image % step; cell < cells; cell += step) this.#sample(values, start + cell, cells);
+      for (const cell of sampledCells(cells, cellsPerImage, image)) this.#sample(values, start + cell, cells);
     }
     this.#count += images * cells;
   }

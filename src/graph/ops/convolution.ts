@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type Dim, int, ints, sizeOf } from '../ir.ts';
+import { type Dim, int, ints, type Node, sizeOf } from '../ir.ts';
 import type { Bound, Operator, Tie } from '../operator.ts';
 import { atOne, dimsAt, list, row, staticDims, tie, typeAt, valueAt, wrong } from './_row.ts';
 import { explicitAttributes, tapTable, type Window, windowAttributes, windowOver } from './_window.ts';
@@ -15,7 +15,7 @@ interface Geometry extends Window {
 }
 
 /** Sizes of a convolution from the dims of X and W. */
-function geometry(bound: Bound<ConvAttributes>, x: readonly Dim[], w: readonly Dim[]): Geometry {
+function geometry(bound: Pick<Bound<ConvAttributes>, 'node' | 'attributes'>, x: readonly Dim[], w: readonly Dim[]): Geometry {
   const { group } = bound.attributes;
   const [n, inChannels, ...spatial] = x;
   const [outChannels, perGroup, ...kernel] = w;
@@ -25,6 +25,12 @@ function geometry(bound: Bound<ConvAttributes>, x: readonly Dim[], w: readonly D
   if (stated !== undefined && stated.join() !== kernel.join()) throw wrong(bound, `kernel_shape [${stated}] is not that of the kernel [${w}]`);
   if (inChannels !== (perGroup as number) * group || outChannels % group !== 0) throw wrong(bound, `${inChannels} channels in ${group} groups do not fit the kernel [${w}]`);
   return { ...windowOver(bound, bound.attributes, spatial, kernel as number[]), n, group, inChannels, outChannels, spatial };
+}
+
+/** Which place of its input's plane each tap of a Conv reads for each place of its output: `table[tap·places + place]`, −1 in the padding. */
+export function tapsOf(node: Node, x: readonly number[], w: readonly number[]): ReturnType<typeof tapTable> {
+  const own = attributes.parse(Object.fromEntries(Object.entries(node.attributes).map(([name, attribute]) => [name, attribute.value])));
+  return tapTable(geometry({ node, attributes: own }, x, w), x.slice(2));
 }
 
 /** Walks every (sample, output channel, input channel, tap) with the places of its planes in X, W and Y. */

@@ -3,7 +3,10 @@ import { type ActivationStatistics, activationStatistics } from '../../compress/
 import { pruneToBudget } from '../../compress/budget.ts';
 import { type PruneReport, type PruneSettings, prune } from '../../compress/prune.ts';
 import { type PruneCurve, pruneCurve } from '../../compress/prune-curve.ts';
+import { reconstruct } from '../../compress/reconstruct.ts';
+import type { Manifest } from '../../data/sample.ts';
 import { readOnnx, writeOnnx } from '../../formats/onnx.ts';
+import { f32, type Graph, sizeOf, type Tensor, type ValueInfo } from '../../graph/ir.ts';
 import type { Network } from '../../tasks/task.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import type { IsolatedContext } from '../isolation.ts';
@@ -28,13 +31,30 @@ export interface EnergySource {
   readonly count: number;
 }
 
-/** Prunes in a process of its own and writes the network: by threshold or budget, by magnitude or by energy. */
+/**
+ * Prunes in a process of its own and writes the network: by threshold or budget, by magnitude or by energy. By energy, what is left is then fitted to say what the whole
+ * network says of the same images.
+ */
 export async function pruneJob({ settings, budget, network: file, output, energy }: PruneRequest, { send, signal }: IsolatedContext): Promise<PruneReport> {
   const network = networkOf(readOnnx(await readFile(file)));
   const seen = energy && (await look(network, energy, signal, (done, total) => send({ done, total })));
   const pruned = budget ? pruneToBudget(network, budget, settings, seen) : prune(network, settings, seen);
-  await writeFile(output, writeOnnx(pruned.network.graph));
+  const graph = energy ? await fitted(pruned.network.graph, network, energy, signal, (done, total) => send({ done, total })) : pruned.network.graph;
+  await writeFile(output, writeOnnx(graph));
   return pruned.report;
+}
+
+/** Bytes of input that the fit holds in memory; larger images are fewer, and each gives more cells. */
+const fitBytes = 2 ** 29;
+async function fitted(pruned: Graph, { graph, info }: Network, energy: EnergySource, signal: AbortSignal, onImages: (done: number, total: number) => void): Promise<Graph> {
+  if (pruned === graph) return graph;
+  const bytes = 4 * sizeOf((graph.inputs[0] as ValueInfo).type.dims.slice(1).map(Number));
+  const manifest = await chosen({ ...energy, count: Math.min(energy.count, Math.max(16, Math.floor(fitBytes / bytes))) });
+  const images: ReadonlyMap<string, Tensor>[] = [];
+  // A batch's memory is used again: what is kept is a copy.
+  for await (const feeds of singleImages(manifest, { plan: energy.plan, info, signal }))
+    images.push(new Map([...feeds].map(([name, tensor]) => [name, f32(tensor.dims as number[], Float32Array.from(tensor.data as Float32Array))])));
+  return reconstruct(pruned, graph, images, { signal, onImages });
 }
 
 /** What pruning by these settings would leave of a network at any threshold or budget; writes nothing. */
@@ -43,13 +63,12 @@ export async function pruneCurveJob({ settings, network: file, energy }: PruneCu
   return pruneCurve(network, settings, energy && (await look(network, energy, signal, (done, total) => send({ done, total }))));
 }
 
-async function look(
-  { graph, info }: Network,
-  { plan, train, images, count }: EnergySource,
-  signal: AbortSignal,
-  onImages: (done: number, total: number) => void,
-): Promise<ActivationStatistics> {
+async function chosen({ train, images, count }: EnergySource): Promise<Manifest> {
   const whole = await readManifest(train, images);
-  const manifest = { ...whole, samples: selectImages(whole, { images: count, selection: 'stratified', seed: 42 }) };
-  return activationStatistics(graph, singleImages(manifest, { plan, info, signal }), { signal, onImages: done => onImages(done, manifest.samples.length) });
+  return { ...whole, samples: selectImages(whole, { images: count, selection: 'stratified', seed: 42 }) };
+}
+
+async function look({ graph, info }: Network, energy: EnergySource, signal: AbortSignal, onImages: (done: number, total: number) => void): Promise<ActivationStatistics> {
+  const manifest = await chosen(energy);
+  return activationStatistics(graph, singleImages(manifest, { plan: energy.plan, info, signal }), { signal, onImages: done => onImages(done, manifest.samples.length) });
 }

@@ -14,7 +14,7 @@ export const imagesForEnergy = 400;
 /** Structured pruning by threshold or by budget; by energy it looks at training images, by magnitude at weights alone. */
 export const pruneStep = defineStep({
   name: 'prune',
-  version: 3,
+  version: 4,
   exclusive: () => [thisCpu],
   config: pruneSettings.extend({
     keepMacs: z.number().gt(0).max(1).optional(),
