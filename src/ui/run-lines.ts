@@ -6,6 +6,7 @@ import { durationText, progressText } from './output.ts';
 export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: { readonly everyMs?: number } = {}): (event: RunEvent) => void {
   const lastProgress = new Map<string, number>();
   const started = new Map<string, number>();
+  const phases = new Map<string, { readonly total: number; readonly done: number; readonly began: number }>();
   return event => {
     const now = Date.parse(event.time);
     switch (event.type) {
@@ -13,11 +14,16 @@ export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: {
         return print(`run ${event.run}: ${event.steps.length} steps`);
       case 'step-started':
         started.set(event.step, now);
+        phases.delete(event.step);
         return print(`▸ ${event.step} (${event.because})`);
       case 'step-progress': {
+        // A step of several phases counts anew: an old pace says nothing about the new one.
+        const known = phases.get(event.step);
+        const began = known && (known.total !== event.total || known.done > event.done) ? now : (known?.began ?? started.get(event.step) ?? now);
+        phases.set(event.step, { total: event.total, done: event.done, began });
         if (now - (lastProgress.get(event.step) ?? started.get(event.step) ?? 0) < everyMs) return;
         lastProgress.set(event.step, now);
-        return print(progressLine(event, now - (started.get(event.step) ?? now)));
+        return print(progressLine(event, now - began));
       }
       case 'step-log':
         if (event.level === 'command') return;
@@ -42,9 +48,9 @@ export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: {
 
 function progressLine(event: Extract<RunEvent, { type: 'step-progress' }>, elapsedMs: number): string {
   const { step, done, total, metrics } = event;
-  // A training knows its pace better than an average since the step began.
+  // A training knows its pace better than an average since its phase began.
   const leftMs = metrics['eta s'] === undefined ? (elapsedMs / Math.max(1, done)) * (total - done) : 1000 * metrics['eta s'];
-  const eta = done > 0 && total > done ? `, about ${durationText(leftMs)} left` : '';
+  const eta = done > 0 && total > done && leftMs > 0 ? `, about ${durationText(leftMs)} left` : '';
   const figures = headline(metrics);
   return `  ${step}: ${progressText(event)}${eta}${figures.length > 0 ? ` — ${figures.join(', ')}` : ''}`;
 }

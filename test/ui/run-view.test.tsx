@@ -78,6 +78,20 @@ describe('plain lines', () => {
       'the run failed (exit code 1)',
     ]);
   });
+
+  it('reckon what is left of a phase from its own pace', () => {
+    const lines: string[] = [];
+    const print = linePrinter(line => lines.push(line), { everyMs: 0 });
+    print(at(0, { type: 'step-started', step: 'prune', because: 'never ran' }));
+    // A hundred images a second, then one pass a second: 20 s after the first phase began, 90 of 100 passes are left.
+    print(at(10, { type: 'step-progress', step: 'prune', done: 1000, total: 1000, unit: 'images', metrics: {} }));
+    for (const [second, done] of [
+      [10, 0],
+      [20, 10],
+    ] as const)
+      print(at(second, { type: 'step-progress', step: 'prune', done, total: 100, unit: 'passes', metrics: {} }));
+    expect(lines).toEqual(['▸ prune (never ran)', '  prune: 1000/1000 images', '  prune: 0/100 passes', '  prune: 10/100 passes, about 1 min 30 s left']);
+  });
 });
 
 describe('brailleCurve', () => {

@@ -31,15 +31,29 @@ export interface EnergySource {
   readonly count: number;
 }
 
+/** What the job tells of its two phases: looking at images, then passing them up to each layer that is fitted. */
+export interface PruneProgress {
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
+}
+
 /**
  * Prunes in a process of its own and writes the network: by threshold or budget, by magnitude or by energy. By energy, what is left is then fitted to say what the whole
  * network says of the same images.
  */
 export async function pruneJob({ settings, budget, network: file, output, energy }: PruneRequest, { send, signal }: IsolatedContext): Promise<PruneReport> {
   const network = networkOf(readOnnx(await readFile(file)));
-  const seen = energy && (await look(network, energy, signal, (done, total) => send({ done, total })));
+  let told = 0;
+  const tell = (unit: string) => (done: number, total: number) => {
+    const now = performance.now();
+    if (done < total && now - told < 250) return;
+    told = now;
+    send({ done, total, unit } satisfies PruneProgress);
+  };
+  const seen = energy && (await look(network, energy, signal, tell('images')));
   const pruned = budget ? pruneToBudget(network, budget, settings, seen) : prune(network, settings, seen);
-  const graph = energy ? await fitted(pruned.network.graph, network, energy, signal, (done, total) => send({ done, total })) : pruned.network.graph;
+  const graph = energy ? await fitted(pruned.network.graph, network, energy, signal, tell('passes of an image')) : pruned.network.graph;
   await writeFile(output, writeOnnx(graph));
   return pruned.report;
 }

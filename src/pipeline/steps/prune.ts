@@ -4,7 +4,7 @@ import { type PruneReport, pruneSettings } from '../../compress/prune.ts';
 import { siblingModule } from '../../core/package-root.ts';
 import { defineStep } from '../../core/recipe.ts';
 import { isolated } from '../isolation.ts';
-import type { PruneRequest } from '../jobs/prune.ts';
+import type { PruneProgress, PruneRequest } from '../jobs/prune.ts';
 import { thisCpu } from '../this-machine.ts';
 import { trainingPlanSchema } from '../training-plan.ts';
 
@@ -31,8 +31,8 @@ export const pruneStep = defineStep({
     const budget = keepMacs !== undefined ? { keepMacs } : keepParameters !== undefined ? { keepParameters } : undefined;
     const request: PruneRequest = { settings, budget, network: inputs.network, output: outputs.network, energy };
     const onMessage = (message: unknown) => {
-      const { done, total } = message as { readonly done: number; readonly total: number };
-      progress(done, total, {}, 'images');
+      const { done, total, unit } = message as PruneProgress;
+      progress(done, total, {}, unit);
     };
     const report = await isolated<PruneReport>(siblingModule(import.meta.url, '../jobs/prune'), 'pruneJob', request, { signal, onMessage });
     const { macsBefore, macsAfter, parametersBefore, parametersAfter } = report;
