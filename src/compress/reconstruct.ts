@@ -18,8 +18,10 @@ export interface ReconstructOptions {
   readonly onImages?: (done: number, total: number) => void;
 }
 
-/** Samples for each unknown of a filter: with fewer a fit tells more of the images than of the network. */
-const [samplesPerUnknown, leastPerUnknown] = [32, 4];
+/** Samples for each unknown of a filter: with fewer a fit tells more of the images than of the network, and neighbouring cells say much the same. */
+const [samplesPerUnknown, leastPerUnknown] = [128, 4];
+/** Samples of a layer at most: what it should say at each is held in memory. */
+const mostSamples = 2 ** 16;
 
 /**
  * The pruned graph with its convolutions fitted, from the first to the last, to say what the whole network's say: each by least squares over images, from what the pruned
@@ -81,7 +83,7 @@ function fitsOf(pruned: Graph, whole: Graph, images: number): Fit[] {
     const kept = Array.from({ length: classes.dimsOf(layer.output)[1] ?? 0 }, (_, channel) => channel).filter(channel => !removed.has(classes.classOf(layer.output, 1, channel)));
     const taps = tapsOf(node, dims, weight.dims);
     const unknowns = (layer.depthwise ? 1 : (weight.dims[1] as number)) * taps.taps + 1;
-    const cells = Math.min(taps.places, Math.max(16, Math.ceil((samplesPerUnknown * unknowns) / images)));
+    const cells = Math.min(taps.places, Math.max(16, Math.ceil(Math.min(samplesPerUnknown * unknowns, mostSamples) / images)));
     if (cells * images < leastPerUnknown * unknowns || kept.length !== weight.dims[0]) return [];
     return [{ layer, node, weight, input: dims, kept, taps, cells, constant: constantOf(pruned, node) }];
   });
