@@ -1,5 +1,6 @@
 // What networks learn on real photos, and what pruning, INT8 and training under quantization cost them, over seeds.
 // Run: npm run bench:quality -- cards|kitti|flowers --data FOLDER --backbone mobilenet.onnx [--arms trained,pruned,control,int8,qat] [--seeds 42,43,44] [--epochs N] [--more N]
+//   [--keep 0.3] [--teacher 0.5] [--rate R]   of the arm pruned: the MACs' share, the teacher's weight, the backbone's share of the rate where it is not the template's
 // cards: Roboflow's playing cards as Pascal VOC (train/, test/); kitti: KITTI's image_2/ and label_2/; flowers: train/ and val/ of class folders. The backbone is Keras' MobileNetV1.
 import { cp, mkdtemp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -55,16 +56,6 @@ function withClasses(message: Message, names: readonly string[]): void {
   message.bbox_rasterizer_config.target_class_config = each(message.bbox_rasterizer_config.target_class_config);
 }
 
-/** What is done to the network, the step that scores it, and its line of the log that holds the score. */
-const arms = {
-  trained: { prune: { threshold: 0 }, retrain: {}, step: 'evaluate', score: /([\d.]+) on \d+ images/ },
-  pruned: { prune: undefined, retrain: { distill: { weight: 0.5 } }, step: 'evaluate retrained', score: /([\d.]+) on \d+ images/ },
-  control: { prune: { threshold: 0 }, retrain: {}, step: 'evaluate retrained', score: /([\d.]+) on \d+ images/ },
-  int8: { prune: { threshold: 0 }, retrain: {}, step: 'accuracy bench unpruned', score: /^int8: \S+ ([\d.]+) on/ },
-  qat: { prune: { threshold: 0 }, retrain: { training: { qat: true } }, step: 'accuracy bench pruned', score: /^int8: \S+ ([\d.]+) on/ },
-} as const;
-type Arm = keyof typeof arms;
-
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -75,6 +66,8 @@ const { values: options, positionals } = parseArgs({
     epochs: { type: 'string' },
     more: { type: 'string' },
     keep: { type: 'string', default: '0.3' },
+    teacher: { type: 'string', default: '0.5' },
+    rate: { type: 'string' },
   },
 });
 const [name = ''] = positionals;
@@ -83,7 +76,23 @@ if (!chosen || options.data === undefined || options.backbone === undefined) {
   throw new Error(`Say what to learn and from what: npm run bench:quality -- ${Object.keys(cases).join('|')} --data FOLDER --backbone mobilenet.onnx`);
 }
 
-async function project(seed: number): Promise<string> {
+const taught = { distill: { weight: Number(options.teacher) }, ...(options.rate === undefined ? {} : { backboneRate: Number(options.rate) }) };
+/** What is done to the network, the step that scores it, and its line of the log that holds the score. */
+const arms = {
+  trained: { prune: { threshold: 0 }, retrain: {}, step: 'evaluate', score: /([\d.]+) on \d+ images/ },
+  pruned: { prune: { keepMacs: Number(options.keep), importance: 'energy' }, retrain: taught, step: 'evaluate retrained', score: /([\d.]+) on \d+ images/ },
+  control: { prune: { threshold: 0 }, retrain: {}, step: 'evaluate retrained', score: /([\d.]+) on \d+ images/ },
+  int8: { prune: { threshold: 0 }, retrain: {}, step: 'accuracy bench unpruned', score: /^int8: \S+ ([\d.]+) on/ },
+  qat: { prune: { threshold: 0 }, retrain: { training: { qat: true } }, step: 'accuracy bench pruned', score: /^int8: \S+ ([\d.]+) on/ },
+} as const;
+type Arm = keyof typeof arms;
+
+interface Project {
+  readonly folder: string;
+  /** edgeforge.yaml as every arm begins with it. */
+  readonly template: string;
+}
+async function project(seed: number): Promise<Project> {
   const { template, project: changes, spec } = chosen as Case;
   const folder = await mkdtemp(join(tmpdir(), `edgeforge-${name}-${seed}-`));
   await cp(inPackage('src', 'pipeline', 'templates', template), folder, { recursive: true });
@@ -106,17 +115,16 @@ async function project(seed: number): Promise<string> {
     if (epochs !== undefined) training[own.training_config ? 'num_epochs' : 'n_epochs'] = Number(epochs);
     await writeFile(path, toText(task, own));
   }
-  return folder;
+  return { folder, template: file.toString() };
 }
 
-async function score(folder: string, arm: Arm): Promise<number> {
+async function score({ folder, template }: Project, arm: Arm): Promise<number> {
   const { prune, retrain, step, score: pattern } = arms[arm];
-  const path = join(folder, 'edgeforge.yaml');
-  const file = parseDocument(await readFile(path, 'utf8'));
-  file.setIn(['prune'], prune ?? { keepMacs: Number(options.keep), importance: 'energy' });
+  const file = parseDocument(template);
+  file.setIn(['prune'], prune);
   for (const key of ['distill', 'training']) file.deleteIn(['retrain', key]);
   for (const [key, value] of Object.entries(retrain)) file.setIn(['retrain', key], value);
-  await writeFile(path, file.toString());
+  await writeFile(join(folder, 'edgeforge.yaml'), file.toString());
   const started = performance.now();
   const { events, folder: ran } = await runProject(folder, step);
   const said = events.flatMap(event => (event.type === 'step-log' && !/^round/.test(event.message) ? [event] : []));
@@ -135,10 +143,10 @@ async function score(folder: string, arm: Arm): Promise<number> {
 const wanted = options.arms.split(',') as Arm[];
 const rows: Partial<Record<Arm, number>>[] = [];
 for (const seed of options.seeds.split(',').map(Number)) {
-  const folder = await project(seed);
-  console.log(`${name}, seed ${seed}: ${folder}`);
+  const own = await project(seed);
+  console.log(`${name}, seed ${seed}: ${own.folder}`);
   const row: Partial<Record<Arm, number>> = {};
-  for (const arm of wanted) row[arm] = await score(folder, arm);
+  for (const arm of wanted) row[arm] = await score(own, arm);
   rows.push(row);
 }
 const spread = (list: readonly number[]): string => {
