@@ -28,6 +28,14 @@ export const computeTable: Readonly<Record<ComputeName, { readonly provider?: Pr
 export const tfjsPackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node', '@tensorflow/tfjs-backend-cpu'] as const;
 export type TfjsPackage = (typeof tfjsPackages)[number];
 
+function found(name: string): string | undefined {
+  try {
+    return createRequire(import.meta.url).resolve(name);
+  } catch {
+    return undefined;
+  }
+}
+
 /** What this machine has for computing, by its files alone: nothing is loaded. */
 export interface ComputeFacts {
   /** An NVIDIA driver has made its device files. */
@@ -37,14 +45,6 @@ export interface ComputeFacts {
   readonly tfjs: TfjsPackage | undefined;
 }
 export function computeFacts(): ComputeFacts {
-  const { resolve } = createRequire(import.meta.url);
-  const found = (name: string): string | undefined => {
-    try {
-      return resolve(name);
-    } catch {
-      return undefined;
-    }
-  };
   const root = found('onnxruntime-node/package.json');
   const binaries = root === undefined ? undefined : join(dirname(root), 'bin', 'napi-v6', process.platform, process.arch);
   return {
@@ -56,7 +56,8 @@ export function computeFacts(): ComputeFacts {
 
 /** The commands that add what is missing. */
 export const computeMends = {
-  cuda: 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js',
+  /** Where onnxruntime lies, whatever folder one stands in. */
+  cuda: `ONNXRUNTIME_NODE_INSTALL=cuda12 node "${join(dirname(found('onnxruntime-node/package.json') ?? 'node_modules/onnxruntime-node/package.json'), 'script', 'install.js')}"`,
   /** The provider links to CUDA 12 and cuDNN 9, which NVIDIA's package sources hold. */
   cudnn: 'sudo apt install cuda-toolkit-12-6 libcudnn9-cuda-12',
   /** NVIDIA's driver brings its own Vulkan; Intel's and AMD's are Mesa's. */

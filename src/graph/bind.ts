@@ -15,7 +15,7 @@ export function rowOf(node: Node, opset: number): Operator {
     'operator-unsupported',
     `The operator ${node.domain === '' ? '' : `${node.domain}::`}${node.type} of the node "${node.name}" is not known (opset ${opset}).`,
     {
-      hint: 'Simplify the model (onnxsim), or cut it before that node with "cut: <tensor>" in edgeforge.yaml.',
+      hint: 'Simplify the model (onnxsim), or cut it before that node with "model: {cut: <tensor>}" in edgeforge.yaml.',
       where: { path: node.name },
     },
   );

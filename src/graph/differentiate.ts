@@ -15,7 +15,7 @@ export interface Differentiated {
 
 const missing = (node: Node, cause?: unknown): EdgeError =>
   new EdgeError('gradient-missing', `${node.type} "${node.name}" has no gradient${cause instanceof EdgeError ? `: ${cause.message}` : '.'}`, {
-    hint: `Freeze the layers up to "${node.name}" (freeze_blocks, or model.freeze in edgeforge.yaml), or cut the network before it.`,
+    hint: `Freeze the layers up to "${node.name}" (freeze_blocks in the spec; model.freezeLayers or training.freeze in edgeforge.yaml), or cut the network before it (model.cut).`,
     where: { path: node.name },
     cause,
   });

@@ -170,6 +170,7 @@ async function addPruning(
       freeze: freezeOf(second, retrain.freezeLayers ?? project.settings.model.freezeLayers, section),
       compute: given.compute,
       cacheMiB: project.settings.data.cacheMiB,
+      overfit: section.overfitCheck,
       ...data.root,
     },
     inputs: { network: pruned.network, startScore: scored.score, ...data.learning, ...(retrain.distill ? { teacher: trained.network } : {}) },

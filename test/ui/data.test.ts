@@ -41,6 +41,8 @@ describe('a sound dataset', () => {
       expect([code, out]).toEqual([0, expect.stringMatching(words.includes('--plain') ? /not augmented/ : /augmented as in epoch \d, seed 42/)]);
       sheets.push(await readFile(file));
     }
+    const { out } = await cli('data', 'preview', '--out', join(folder, 'boxes.png'), '--count', '4', '--plain', '--json', ...project());
+    expect(JSON.parse(out).boxes).toBeGreaterThan(0);
     expect(sheets[1]).toEqual(sheets[0]);
     expect(sheets[2]).not.toEqual(sheets[0]);
     expect(sheets[3]).not.toEqual(sheets[0]);
