@@ -1,5 +1,5 @@
 // Our training step against PyTorch's, step by step in one run. Run: npm run bench:train -- [case …] [--full] [--minutes N] [--python FILE] [--threads N]
-// Debian's PyTorch comes with: apt-get install python3-torch. Judge by the CPU time where the machine is shared: it counts all threads.
+// Debian's PyTorch comes with: apt-get install python3-torch. A current one beside it: python3 -m venv V && V/bin/pip install torch, then --python /usr/bin/python3 --python V/bin/python. Judge by the CPU time where the machine is shared: it counts all threads.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -169,12 +169,12 @@ function report(title: string, runners: readonly Runner[]): void {
     const cells = [wallOf(runner).toFixed(0).padStart(9), cpuOf(runner).toFixed(0).padStart(12), runner.peakMiB.toFixed(0).padStart(10)];
     console.log(`  ${runner.label.padEnd(32)}${cells.join('   ')}   ${runner.steps.at(-1)?.loss.toFixed(4)}  (${runner.version})`);
   }
-  for (const kind of ['tuned', 'stock']) {
-    const rivals = torch.filter(runner => runner.label.includes(kind));
-    if (rivals.length === 0) continue;
+  // Each PyTorch for itself: the goals are against Debian's.
+  for (const of of new Set(torch.map(({ label }) => label.replace(/ (contiguous|channels_last)$/, '')))) {
+    const rivals = torch.filter(({ label }) => label.startsWith(of));
     const memory = ours.peakMiB / rivals.toSorted((a, b) => wallOf(a) - wallOf(b))[0]!.peakMiB;
     const ratios = `${(best(rivals, wallOf) / wallOf(ours)).toFixed(2)}× by median time, ${(best(rivals, cpuOf) / cpuOf(ours)).toFixed(2)}× by least CPU time`;
-    console.log(`  as fast as the best ${kind} PyTorch: ${ratios}; memory ${memory.toFixed(2)}×`);
+    console.log(`  as fast as ${of} (${rivals[0]?.version}) at its best: ${ratios}; memory ${memory.toFixed(2)}×`);
   }
 }
 
