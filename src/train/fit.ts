@@ -4,7 +4,7 @@ import type { Graph, Tensor } from '../graph/ir.ts';
 import type { Annotation, Network, Score, Task } from '../tasks/task.ts';
 import { Ahead } from './ahead.ts';
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
-import { explainNotFinite } from './not-finite.ts';
+import { checkFinite, explainNotFinite } from './not-finite.ts';
 import { Pace, type Speed } from './pace.ts';
 import { learningRateAt, type Patience, patienceOf, type ScheduleSettings } from './schedules.ts';
 import { compileTrainStep, resultOf, type StepFeeds, type StepResult, type TrainStep, type TrainStepOptions } from './step.ts';
@@ -127,8 +127,7 @@ class Training {
   async begin(): Promise<void> {
     const found = this.#options.resume ? await readCheckpoint(this.#last) : undefined;
     if (found === undefined) {
-      const validation = await this.#score(0);
-      await this.#record({ epoch: 0, steps: 0, parts: {}, learningRate: this.#rate(), milliseconds: 0, ...validation });
+      await this.#record({ epoch: 0, steps: 0, parts: {}, learningRate: this.#rate(), milliseconds: 0 }, true);
       return;
     }
     if (found.identity !== (this.#options.identity ?? '')) {
@@ -158,16 +157,15 @@ class Training {
     this.epoch = epoch;
     const milliseconds = performance.now() - started;
     const mean = (sum: number) => sum / Math.max(1, sums.steps);
-    const validation = epoch === epochs || validateAt(epoch) ? await this.#score(epoch) : {};
-    await this.#record({
+    const finished: EpochRecord = {
       epoch,
       steps: sums.steps,
       loss: mean(sums.loss),
       parts: Object.fromEntries(Object.entries(sums.parts).map(([name, sum]) => [name, mean(sum)])),
       learningRate: sums.learningRate,
       milliseconds,
-      ...validation,
-    });
+    };
+    await this.#record(finished, epoch === epochs || validateAt(epoch));
     this.#sayPatience();
   }
 
@@ -254,17 +252,15 @@ class Training {
     onProgress?.({ epoch, epochs, step, steps: stepsPerEpoch, loss, parts, learningRate, ...pace.now(this.#total - this.#steps) });
   }
 
-  async #score(epoch: number): Promise<{ validation?: NonNullable<EpochRecord['validation']> }> {
-    const { validate, network } = this.#options;
-    if (!validate) return {};
-    const { metric, value, n, decisions } = await validate(resultOf(network, await this.#step.state()), epoch);
-    return { validation: { metric, value, n, decisions } };
-  }
-
-  async #record(record: EpochRecord): Promise<void> {
-    const { folder: _, onEpoch, task, identity } = this.#options;
+  /** What an epoch has come to, from one reading of the state: refused where it is not finite, scored where wished, written. */
+  async #record(finished: EpochRecord, scored: boolean): Promise<void> {
+    const { network, validate, onEpoch, task, identity } = this.#options;
+    const tensors = await this.#step.state();
+    checkFinite(tensors, finished);
+    const score = scored ? await validate?.(resultOf(network, tensors), finished.epoch) : undefined;
+    const record = score ? { ...finished, validation: { metric: score.metric, value: score.value, n: score.n, decisions: score.decisions } } : finished;
     this.#history.push(record);
-    const value = record.validation?.value;
+    const value = score?.value;
     // Epoch 0 counts: a retraining must not end below the network it began with. At equal scores the later epoch wins, having learnt longer.
     const improved = value !== undefined && (this.#best === undefined || value >= this.#best.value);
     if (improved) this.#best = { epoch: record.epoch, value };
@@ -276,7 +272,7 @@ class Training {
       identity: identity ?? '',
       task: task.state(),
       history: this.#history,
-      tensors: await this.#step.state(),
+      tensors,
       ...(this.#best ? { best: this.#best } : {}),
     };
     // The best first: a crash between the two repeats an epoch and writes the same best again.

@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { computeFacts } from '../../src/compute/choose.ts';
+import { f32 } from '../../src/graph/ir.ts';
 import type { Score } from '../../src/tasks/task.ts';
 import { readCheckpoint } from '../../src/train/checkpoint.ts';
 import { type EpochRecord, type FitOptions, type FitProgress, fit as train } from '../../src/train/fit.ts';
+import { checkFinite, explainNotFinite } from '../../src/train/not-finite.ts';
 import { predict } from '../../src/train/predict.ts';
 import { droppingNetwork, toyBatch, toyEpoch, toyNetwork, toyTask } from './_toys.ts';
 
@@ -121,6 +123,41 @@ describe('fit', () => {
     spoiled.set('c_bn/beta', { ...gamma, data: new Float32Array(gamma.data.length).fill(3.4e38) });
     const run = train(settings({ network: { ...network, graph: { ...network.graph, initializers: spoiled } }, lowering: 'std' }));
     await expect(run).rejects.toMatchObject({ code: 'not-finite', where: { path: 'add' } });
+  });
+
+  it('stops ahead of the checkpoint where the last update of an epoch spoils the weights, and goes on from the one before', async () => {
+    const sgd = { optimizer: { kind: 'sgd' }, stepsPerEpoch: 1, batches: (epoch: number) => toyEpoch(epoch, 1, batch), identity: 'same' } as const;
+    const folder = join(root, 'spoilt');
+    const at = (rate: number) => ({ ...sgd, folder, schedule: { kind: 'soft-start-annealing', minimum: rate, maximum: rate, softStart: 0, annealing: 1 } as const });
+    await train(settings({ ...at(1e-3), epochs: 1, validate }));
+    const epochs: number[] = [];
+    await expect(train(settings({ ...at(1e39), resume: true, onEpoch: ({ epoch }) => void epochs.push(epoch) }))).rejects.toMatchObject({
+      code: 'not-finite',
+      message: expect.stringMatching(/^Epoch 2, at the learning rate 1\.00e\+39, .* in \d+ of \d+ tensors \(.+, .+, .+, …\)\.$/),
+      hint: expect.stringMatching(/clip.*epoch 1 is kept/),
+    });
+    expect(epochs).toEqual([]);
+    for (const file of ['last.ckpt', 'best.ckpt']) {
+      const kept = await readCheckpoint(join(folder, file));
+      expect(kept?.epoch, file).toBeLessThanOrEqual(1);
+      for (const [name, { data }] of kept!.tensors) expect((data as Float32Array).every(Number.isFinite), `${file} ${name}`).toBe(true);
+    }
+    const resumed = await train(settings({ ...at(1e-3), resume: true }));
+    expect(resumed.resumedFrom).toBe(1);
+    expect(resumed.history.map(({ epoch }) => epoch)).toEqual([0, 1, 2, 3]);
+  });
+
+  it('names up to three tensors that are not finite, and says where the network came with them', async () => {
+    const good = f32([2], [1, -3.4e38]);
+    const state = (bad: readonly string[]) => new Map(['a', 'b', 'c', 'd', 'e'].map(name => [name, bad.includes(name) ? f32([2], [0, Number.NEGATIVE_INFINITY]) : good]));
+    const after = { epoch: 4, learningRate: 0.5 };
+    expect(() => checkFinite(state([]), after)).not.toThrow();
+    expect(() => checkFinite(state(['b', 'c', 'e']), after)).toThrow(/^Epoch 4, at the learning rate 0\.500, .* in b, c, e\.$/);
+    expect(() => checkFinite(state(['a', 'b', 'c', 'e']), after)).toThrow(/in 4 of 5 tensors \(a, b, c, …\)\.$/);
+    expect(() => checkFinite(state(['d']), { ...after, epoch: 0 })).toThrow(/^Ahead of the first step .* in d\.$/);
+    const { message, where } = await explainNotFinite(toyNetwork(), state(['a', 'b', 'c', 'd']), good, 'in step 2');
+    expect(message).toContain('in step 2: 4 of 5 tensors (a, b, c, …) had stopped being finite');
+    expect(where).toEqual({ path: 'a' });
   });
 
   it('names the images where they are what is not finite', async () => {
