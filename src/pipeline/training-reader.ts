@@ -2,15 +2,17 @@ import type { StepContext } from '../core/recipe.ts';
 import type { Score } from '../tasks/task.ts';
 import { TensorboardLog } from '../train/tensorboard-log.ts';
 import type { TrainMessage } from './jobs/train.ts';
+import { epochLines, type StatusFile } from './status-file.ts';
 
 type Surroundings = Pick<StepContext<unknown, Record<never, never>, Record<never, never>>, 'progress' | 'log' | 'note'> & {
   readonly epochs: number;
   /** Where TensorBoard's event file goes. */
   readonly folder: string;
+  readonly status: StatusFile;
 };
 
-/** Turns the training process's messages into events of the run and scalars for TensorBoard. */
-export function trainingReader({ progress, log, note, epochs, folder }: Surroundings) {
+/** Turns the training process's messages into events of the run, scalars for TensorBoard and lines of status.json. */
+export function trainingReader({ progress, log, note, epochs, folder, status }: Surroundings) {
   const board = new TensorboardLog(folder, new Date());
   const read = (raw: unknown) => {
     const message = raw as TrainMessage;
@@ -23,6 +25,7 @@ export function trainingReader({ progress, log, note, epochs, folder }: Surround
       return progress((epoch - 1) * steps + step, epochs * steps, figures, 'steps');
     }
     if (message.kind === 'score') return progress(message.epoch * message.steps, message.epochs * message.steps, scoreMetrics(message.score), 'steps');
+    for (const line of epochLines(message.record, epochs)) status.write(line);
     const { epoch, loss, validation } = message.record;
     const scored = validation ? `${validation.metric} ${validation.value.toFixed(4)} (n ${validation.n})` : '';
     log('info', `epoch ${epoch}/${epochs}${loss === undefined ? '' : `: loss ${loss.toPrecision(4)}`}${scored === '' ? '' : `, ${scored}`}`);

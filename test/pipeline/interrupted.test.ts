@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { RunEvent } from '../../src/core/events.ts';
 import type { TrainingLog } from '../../src/pipeline/jobs/train.ts';
+import type { StatusLine } from '../../src/train/status-log.ts';
 import { askRun, follow, outcomes, TinyProject } from './_tiny-project.ts';
 
 // Trainings of a few epochs as real processes, stopped in three ways; each time the weights must come out bit-equal.
@@ -52,6 +53,14 @@ test('undisturbed', { timeout: 120_000 }, async () => {
   const log = JSON.parse((await project.output('train', 'log')).toString()) as TrainingLog;
   expect(log.best?.epoch).toBe(6);
   expect(log.history.filter(({ epoch }) => epoch > 0).map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4, 5, 6]);
+  const status = readFileSync(`${await project.outputPath('train', 'curves')}/status.json`, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as StatusLine);
+  expect(status[0]).toMatchObject({ status: 'STARTED' });
+  expect(status.flatMap(({ graphical, epoch }) => (graphical?.loss === undefined ? [] : [epoch]))).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(status.at(-2)).toMatchObject({ status: 'RUNNING', epoch: 6, kpi: { 'mean average precision': 100 * log.best!.value } });
+  expect(status.at(-1)).toMatchObject({ status: 'SUCCESS', verbosity: 'INFO' });
 });
 
 test.skipIf(process.platform !== 'linux')('kill -9 of the run and its training, then the same command: bit-equal weights', { timeout: 120_000 }, async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { TrainMessage } from '../../src/pipeline/jobs/train.ts';
+import { statusFile } from '../../src/pipeline/status-file.ts';
 import { trainingReader } from '../../src/pipeline/training-reader.ts';
 
 test('a training process tells its time left, its memory and its wait for data as metrics of its steps', async () => {
@@ -15,6 +16,7 @@ test('a training process tells its time left, its memory and its wait for data a
       note: text => void logged.push(`note: ${text}`),
       epochs: 4,
       folder,
+      status: statusFile(undefined),
     });
     const say = (message: TrainMessage) => reader.read(message);
     const speed = { imagesPerSecond: 31.5, etaSeconds: 12.6, starved: 0.254 };

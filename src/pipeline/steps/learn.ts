@@ -17,6 +17,7 @@ import type { BaselineScore, BaselinesRequest } from '../jobs/baselines.ts';
 import type { CalibrateRequest, calibrateJob } from '../jobs/calibrate.ts';
 import type { EvaluateRequest, TensorsRequest } from '../jobs/evaluate.ts';
 import type { TrainingLog, TrainRequest } from '../jobs/train.ts';
+import { withStatus } from '../status-file.ts';
 import { thisCpu } from '../this-machine.ts';
 import { compareTrainings, comparisonText, startText } from '../training-comparison.ts';
 import { trainingPlanSchema } from '../training-plan.ts';
@@ -74,7 +75,7 @@ export const trainStep = defineStep({
   /** compute: `auto` resolved. Other kernels make other bits, so it belongs to the identity. */
   config: z.strictObject({ plan: trainingPlanSchema, freeze: freezeSchema, compute: computeNameSchema, cacheMiB, overfit: z.boolean().default(false), root }),
   inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?', teacher: 'network?', startScore: 'score?' },
-  /** network: the one that goes on, best or last as the plan says; curves: TensorBoard's event files. */
+  /** network: the one that goes on, best or last as the plan says; curves: TensorBoard's event files and TAO's status.json. */
   outputs: { network: 'network', best: 'network', last: 'network', log: 'training-log', curves: 'training-log' },
   identity: ({ root: _, cacheMiB: __, overfit: ___, ...rest }) => rest,
   exclusive: cpu,
@@ -84,9 +85,13 @@ export const trainStep = defineStep({
     const folder = join(scratch, 'tensorboard');
     log('info', `computed by ${how.compute}`);
     log('info', `curves while it learns: tensorboard --logdir ${folder}`);
-    const reader = trainingReader({ progress, log, note, epochs: plan.epochs, folder });
-    const result = await isolated<TrainingLog>(job('train'), 'trainJob', request, { signal, onMessage: reader.read });
-    await reader.settled();
+    log('info', `TAO’s status lines: ${join(folder, 'status.json')}`);
+    const result = await withStatus('train', folder, undefined, async status => {
+      const reader = trainingReader({ progress, log, note, epochs: plan.epochs, folder, status });
+      const trained = await isolated<TrainingLog>(job('train'), 'trainJob', request, { signal, onMessage: reader.read });
+      await reader.settled();
+      return trained;
+    });
     await cp(folder, outputs.curves, { recursive: true });
     if (result.resumedFrom !== undefined) log('info', `resumed after epoch ${result.resumedFrom}`);
     log('info', keptLine(result));

@@ -3,8 +3,8 @@ import { EdgeError } from '../../core/errors.ts';
 import { type ConversionReport, convertKitti, type KittiConversion } from '../../data/convert.ts';
 import { type ConvertSpec, convertSpec } from '../../formats/spec/convert-spec.ts';
 import { parseSpec } from '../../formats/spec/parse-spec.ts';
+import { withStatus } from '../status-file.ts';
 import { readSpecText } from './spec-file.ts';
-import { withStatus } from './status-file.ts';
 import type { Tell } from './tell.ts';
 
 export interface TltConvert {

@@ -10,11 +10,11 @@ import type { Score } from '../../tasks/task.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import { isolated } from '../isolation.ts';
 import type { EvaluateRequest } from '../jobs/evaluate.ts';
+import { kpiName, withStatus } from '../status-file.ts';
 import { evaluationData } from './datasets.ts';
 import { readModel } from './model-file.ts';
 import { readTrainingSpec } from './spec-file.ts';
 import { checkFits } from './start-network.ts';
-import { kpiName, withStatus } from './status-file.ts';
 import type { Tell } from './tell.ts';
 
 export interface TltEvaluate {

@@ -19,6 +19,7 @@ import { type NetworkInfo, sizeOfInput } from '../../graph/network-info.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import { isolated } from '../isolation.ts';
 import type { CalibrateRequest } from '../jobs/calibrate.ts';
+import { withStatus } from '../status-file.ts';
 import type { SpecPlan } from '../training-plan.ts';
 import { readCalibrationList } from './calibration-list.ts';
 import { readClassmap, specData } from './datasets.ts';
@@ -26,7 +27,6 @@ import { chooseFiles, imageFiles, imageManifest } from './images.ts';
 import { etltBytes, readModel } from './model-file.ts';
 import { readTrainingSpec } from './spec-file.ts';
 import { checkFits } from './start-network.ts';
-import { withStatus } from './status-file.ts';
 import type { Tell } from './tell.ts';
 
 export interface TltExport {

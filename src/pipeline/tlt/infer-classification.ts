@@ -6,12 +6,12 @@ import { sizeOfInput } from '../../graph/network-info.ts';
 import { openClassification } from '../../tasks/classification.ts';
 import { predict } from '../../train/predict.ts';
 import { networkOf } from '../../zoo/network-file.ts';
+import { withStatus } from '../status-file.ts';
 import { readClassmap } from './datasets.ts';
 import { imageFiles, imageManifest } from './images.ts';
 import { readModel } from './model-file.ts';
 import { readTrainingSpec } from './spec-file.ts';
 import { checkFits } from './start-network.ts';
-import { withStatus } from './status-file.ts';
 import type { Tell } from './tell.ts';
 
 export interface TltInferClassification {

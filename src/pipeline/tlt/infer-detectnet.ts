@@ -12,11 +12,11 @@ import { openDetectnet } from '../../tasks/detectnet.ts';
 import type { Network, Prediction, ScoredBox } from '../../tasks/task.ts';
 import { predict } from '../../train/predict.ts';
 import { gridOf, networkOf } from '../../zoo/network-file.ts';
+import { withStatus } from '../status-file.ts';
 import { annotateImage } from './annotate.ts';
 import { imageFiles, imageManifest } from './images.ts';
 import { readModel } from './model-file.ts';
 import { readSpecText } from './spec-file.ts';
-import { withStatus } from './status-file.ts';
 import type { Tell } from './tell.ts';
 
 export interface TltInferDetectnet {

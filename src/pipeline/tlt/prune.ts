@@ -2,8 +2,8 @@ import { resolve } from 'node:path';
 import { type PruneReport, type PruneSettings, planPrune, prune } from '../../compress/prune.ts';
 import type { Network } from '../../tasks/task.ts';
 import { networkOf } from '../../zoo/network-file.ts';
+import { withStatus } from '../status-file.ts';
 import { readModel, writeModel } from './model-file.ts';
-import { withStatus } from './status-file.ts';
 import type { Tell } from './tell.ts';
 
 export interface TltPrune {

@@ -15,13 +15,13 @@ import { formatDuration } from '../../train/status-log.ts';
 import { TensorboardLog } from '../../train/tensorboard-log.ts';
 import { isolated } from '../isolation.ts';
 import { type CheckpointFiles, checkpointFile, type TrainingLog, type TrainMessage, type TrainRequest } from '../jobs/train.ts';
+import { epochLines, type StatusFile, withStatus } from '../status-file.ts';
 import type { SpecPlan } from '../training-plan.ts';
 import { drawOn } from '../training-reader.ts';
 import { type SpecData, specData } from './datasets.ts';
 import { writeModel } from './model-file.ts';
 import { readSpecText, readTrainingSpec } from './spec-file.ts';
 import { startingNetwork } from './start-network.ts';
-import { kpiName, type StatusFile, withStatus } from './status-file.ts';
 import { type Tell, timeText } from './tell.ts';
 
 export interface TltTrain {
@@ -184,27 +184,17 @@ function showProgress({ epoch, epochs, step, steps, loss, imagesPerSecond, etaSe
 }
 
 /** One finished epoch, in TAO's words. */
-function showEpoch({ epoch, loss, learningRate, milliseconds, validation }: EpochRecord, { plan, tell, status }: EpochContext): void {
+function showEpoch(record: EpochRecord, { plan, tell, status }: EpochContext): void {
+  const { epoch, loss, learningRate, milliseconds, validation } = record;
   const { epochs } = plan.training;
-  const eta = formatDuration(milliseconds * Math.max(0, epochs - epoch));
-  const time = formatDuration(milliseconds);
+  for (const line of epochLines(record, epochs)) status.write(line);
   if (epoch > 0 && loss !== undefined) {
+    const [time, eta] = [milliseconds, milliseconds * Math.max(0, epochs - epoch)].map(formatDuration);
     tell.say(`Epoch ${epoch}/${epochs}: loss: ${loss.toFixed(5)} learning rate: ${Number(learningRate.toPrecision(4))} Time taken: ${time} ETA: ${eta}`);
-    status.write({
-      status: 'RUNNING',
-      message: 'Training loop in progress',
-      epoch,
-      max_epoch: epochs,
-      time_per_epoch: time,
-      eta,
-      graphical: { loss, learning_rate: learningRate },
-    });
   }
   if (validation) {
     const { metric, value, n, decisions } = validation;
-    const percent = 100 * value;
-    tell.say(`Validation after epoch ${epoch}: ${metric} (in %): ${percent.toFixed(4)} on ${n} images${decisions === n ? '' : ` (${decisions} objects)`}`);
-    status.write({ status: 'RUNNING', message: `Evaluated after epoch ${epoch}`, epoch, max_epoch: epochs, kpi: { [kpiName(metric)]: percent } });
+    tell.say(`Validation after epoch ${epoch}: ${metric} (in %): ${(100 * value).toFixed(4)} on ${n} images${decisions === n ? '' : ` (${decisions} objects)`}`);
   }
 }
 
