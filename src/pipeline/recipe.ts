@@ -67,7 +67,7 @@ export async function projectRecipe({ project, pool, store, devices, despiteGate
   const freeze = freezeOf(first, settings.model.freezeLayers, settings.training);
   const { name: compute } = chooseCompute(settings.compute);
   const trained = recipe.add(trainStep, {
-    config: { plan: first.training, freeze, compute, cacheMiB: settings.data.cacheMiB, overfit: settings.training?.overfitCheck, ...data.root },
+    config: { plan: first.training, freeze, compute, cacheMiB: settings.data.cacheMiB, corrupt: settings.data.corrupt, overfit: settings.training?.overfitCheck, ...data.root },
     inputs: { network, ...data.learning },
   });
   const evaluated = recipe.add(evaluateStep, { config: { plan: first.training, ...data.root }, inputs: { network: trained.network, ...data.judging } });
@@ -171,6 +171,7 @@ async function addPruning(
       compute: given.compute,
       cacheMiB: project.settings.data.cacheMiB,
       overfit: section.overfitCheck,
+      corrupt: project.settings.data.corrupt,
       ...data.root,
     },
     inputs: { network: pruned.network, startScore: scored.score, ...data.learning, ...(retrain.distill ? { teacher: trained.network } : {}) },

@@ -52,6 +52,8 @@ export interface TrainRequest {
   readonly overfit?: boolean;
   /** Memory for decoded images between epochs (default auto). */
   readonly cacheMiB?: number | 'auto';
+  /** What a training image that does not decode does (default refuse): it stops the training, or the epoch's next good one takes its place, with a note. */
+  readonly corrupt?: 'refuse' | 'skip';
   /** TLT's periodic networks: every so many epochs `<prefix><epoch>.onnx`, written before the epoch's message. */
   readonly checkpoints?: CheckpointFiles;
 }
@@ -89,14 +91,21 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
   const train = await readManifest(request.train, request.images);
   const network = plan.qat ? await underQuantization(given, plan, train, signal) : given;
   const validation = request.validation === undefined ? undefined : await readManifest(request.validation, request.images);
-  const note = (text: string) => send({ kind: 'note', note: text } satisfies TrainMessage);
+  const noted = new Set<string>();
+  // A file that breaks would be told again in every epoch.
+  const note = (text: string) => {
+    if (!noted.has(text)) send({ kind: 'note', note: text } satisfies TrainMessage);
+    noted.add(text);
+  };
   const say = (text: string) => send({ kind: 'log', text } satisfies TrainMessage);
   const classes = mapClasses(train, { targets: network.info.labels, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
   classes.notes.forEach(note);
   const task = openTask(plan.task, network.info.labels, classWeightsOf(plan, classes));
   if (plan.qat) note('Quantization-aware training: scores are those of the INT8 network, and every ReLU is a ReLU6, as in TLT.');
   const { batch, seed, augmentation } = plan;
-  const loading = { manifest: train, classes, ...placedBy(plan), preprocess: network.info.preprocess, batch, seed, shuffle: true, last: 'wrap', signal, onNote: note } as const;
+  const onCorrupt = request.corrupt === 'skip' ? 'skip' : 'stop';
+  const order = { batch, seed, shuffle: true, last: 'wrap', onCorrupt } as const;
+  const loading = { manifest: train, classes, ...placedBy(plan), preprocess: network.info.preprocess, ...order, signal, onNote: note };
   if (request.overfit) await tryOneBatch(request, { network, task, loading, say });
   await using loader = openLoader({ ...loading, augmentation, cacheBytes: cacheFor(request, train, say) });
   const validate =

@@ -73,11 +73,20 @@ export const trainStep = defineStep({
   name: 'train',
   version: 2,
   /** compute: `auto` resolved. Other kernels make other bits, so it belongs to the identity. */
-  config: z.strictObject({ plan: trainingPlanSchema, freeze: freezeSchema, compute: computeNameSchema, cacheMiB, overfit: z.boolean().default(false), root }),
+  config: z.strictObject({
+    plan: trainingPlanSchema,
+    freeze: freezeSchema,
+    compute: computeNameSchema,
+    cacheMiB,
+    overfit: z.boolean().default(false),
+    /** Skipping learns from other images, so it belongs to the identity; refusing only stops. */
+    corrupt: z.enum(['refuse', 'skip']).default('refuse'),
+    root,
+  }),
   inputs: { network: 'network', train: 'dataset', validation: 'dataset', images: 'images?', teacher: 'network?', startScore: 'score?' },
   /** network: the one that goes on, best or last as the plan says; curves: TensorBoard's event files and TAO's status.json. */
   outputs: { network: 'network', best: 'network', last: 'network', log: 'training-log', curves: 'training-log' },
-  identity: ({ root: _, cacheMiB: __, overfit: ___, ...rest }) => rest,
+  identity: ({ root: _, cacheMiB: __, overfit: ___, corrupt, ...rest }) => (corrupt === 'skip' ? { ...rest, corrupt } : rest),
   exclusive: cpu,
   async run({ config: { plan, root, ...how }, inputs: { startScore, ...files }, outputs, scratch, signal, progress, log, note, previous }) {
     const { network: output, best, last } = outputs;
