@@ -24,4 +24,4 @@ export function gridOf({ graph, info }: Network): readonly [height: number, widt
 }
 
 /** The learning weights that belong to the head: new ones, which a fine-tuning may move faster than a pretrained backbone. */
-export const headWeights = ({ trainable }: Network): readonly string[] => trainable.filter(name => /^(?:output_bbox|output_cov|predictions)\//.test(name));
+export const headWeights = ({ trainable }: Pick<Network, 'trainable'>): readonly string[] => trainable.filter(name => /^(?:output_bbox|output_cov|predictions)\//.test(name));

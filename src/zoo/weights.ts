@@ -1,6 +1,7 @@
 import type { Graph, Tensor } from '../graph/ir.ts';
 import type { Network } from '../tasks/task.ts';
 import { weightsOf } from './freeze.ts';
+import { headWeights } from './network-file.ts';
 
 export interface LoadReport {
   /** Weights of the network that now hold the source's values, of all it has (BatchNormalization statistics included). */
@@ -33,11 +34,18 @@ export function loadWeights(network: Network, source: Graph, names: Readonly<Rec
   return { network: { ...network, graph: { ...network.graph, initializers } }, report: { loaded: wanted.length - reasons.length, total: wanted.length, reasons, unused } };
 }
 
-/** One line for people: "loaded 57 of 61 tensors; output_cov/kernel: shape differs (…)". */
-export function loadSummary({ loaded, total, reasons }: LoadReport): string {
+/** One line for people: "57 of 61 tensors from start.onnx; output_cov/kernel: shape differs (…)". */
+export function loadSummary({ loaded, total, reasons }: LoadReport, source: string): string {
   const shown = reasons.slice(0, 5).map(({ name, reason }) => `${name}: ${reason}`);
   const rest = reasons.length - shown.length;
-  return [`loaded ${loaded} of ${total} tensors`, ...shown, ...(rest > 0 ? [`and ${rest} more`] : [])].join('; ');
+  return [`${loaded} of ${total} tensors from ${source}`, ...shown, ...(rest > 0 ? [`and ${rest} more`] : [])].join('; ');
+}
+
+/** The same line of a network whose backbone is that of the file `source`: all but the head is from there. */
+export function backboneSummary({ graph, info }: Network, source: string): string {
+  const all = weightNames(graph);
+  const reasons = headWeights({ trainable: all }).map(name => ({ name, reason: `new, of the head for ${info.labels.length} classes` }));
+  return loadSummary({ loaded: all.length - reasons.length, total: all.length, reasons, unused: [] }, `${source} as the backbone`);
 }
 
 /** Learnt values of a graph: kernels, biases, gamma, beta and running statistics. */

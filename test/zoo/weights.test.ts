@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { buildNetwork } from '../../src/zoo/network.ts';
+import { networkFromOnnx } from '../../src/zoo/onnx-backbone.ts';
 import { pretrainedSource } from '../../src/zoo/pretrained.ts';
-import { loadSummary, loadWeights } from '../../src/zoo/weights.ts';
+import { backboneSummary, loadSummary, loadWeights } from '../../src/zoo/weights.ts';
 
 const build = (labels: string[], seed: number) => buildNetwork({ architecture: 'detectnet_v2_resnet10', labels, height: 32, width: 32, widthMultiplier: 0.125, seed });
 
@@ -16,8 +17,18 @@ describe('loadWeights', () => {
     expect(report.total - report.loaded).toBe(4);
     expect(report.reasons).toContainEqual({ name: 'output_cov/kernel', reason: 'shape differs ([2, 64, 1, 1] here, [3, 64, 1, 1] in the source)' });
     expect([...report.unused].sort()).toEqual(['output_bbox/bias', 'output_bbox/kernel', 'output_cov/bias', 'output_cov/kernel']);
-    expect(loadSummary(report)).toContain(`loaded ${report.loaded} of ${report.total} tensors`);
+    expect(loadSummary(report, 'old.onnx')).toMatch(new RegExp(`^${report.loaded} of ${report.total} tensors from old.onnx; output_\\w+/\\w+: shape differs`));
     expect(network.graph.initializers.get('conv1/kernel')).not.toBe(value('conv1/kernel'));
+  });
+
+  test('a backbone of a file says what is from there, and which of the head’s are new', () => {
+    const graph = buildNetwork({ architecture: 'classification_resnet10', labels: ['a', 'b'], height: 64, width: 64, widthMultiplier: 0.125 }).graph;
+    const network = networkFromOnnx({ graph, task: 'classification', labels: ['x', 'y', 'z'], freezeConvs: 3 });
+    const { loaded, total } = loadWeights(network, graph).report;
+    expect(total - loaded).toBe(2);
+    expect(backboneSummary(network, 'old.onnx')).toBe(
+      `${loaded} of ${total} tensors from old.onnx as the backbone; predictions/kernel: new, of the head for 3 classes; predictions/bias: new, of the head for 3 classes`,
+    );
   });
 
   test('goes through a name map, and names what is missing', () => {

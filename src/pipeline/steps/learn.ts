@@ -11,7 +11,7 @@ import type { Score } from '../../tasks/task.ts';
 import { freezeSchema } from '../../zoo/freeze.ts';
 import { buildNetwork, networkSettingsSchema } from '../../zoo/network.ts';
 import { backboneSettingsSchema, networkFromOnnx } from '../../zoo/onnx-backbone.ts';
-import { loadSummary, loadWeights } from '../../zoo/weights.ts';
+import { backboneSummary, loadSummary, loadWeights } from '../../zoo/weights.ts';
 import { isolated } from '../isolation.ts';
 import type { BaselineScore, BaselinesRequest } from '../jobs/baselines.ts';
 import type { CalibrateRequest, calibrateJob } from '../jobs/calibrate.ts';
@@ -51,16 +51,13 @@ export const initializeStep = defineStep({
     const labels = config.settings.labels ?? [...classes];
     if (config.from === 'onnx') {
       const network = networkFromOnnx({ ...config.settings, labels, graph: readOnnx(await readFile(config.source.path)) });
-      const fresh = [...network.graph.initializers.keys()].filter(
-        name => network.trainable.includes(name) && network.info.outputs.some(output => name.startsWith(output.split('/')[0] ?? output)),
-      );
-      log('info', `the backbone is that of ${config.source.path}; ${fresh.length} of ${network.trainable.length} tensors that learn are the new head’s (${fresh.join(', ')})`);
+      log('info', backboneSummary(network, config.source.path));
       return writeFile(outputs.network, writeOnnx(network.graph));
     }
     let network = buildNetwork({ ...config.settings, labels });
     if (config.pretrained) {
       const loaded = loadWeights(network, readOnnx(await readFile(config.pretrained.path)));
-      log('info', loadSummary(loaded.report));
+      log('info', loadSummary(loaded.report, config.pretrained.path));
       if (loaded.report.loaded === 0) note(`None of the weights of ${config.pretrained.path} fits this network: it starts from scratch.`);
       network = loaded.network;
     }

@@ -7,7 +7,7 @@ import type { freezeSchema } from '../../zoo/freeze.ts';
 import { buildNetwork } from '../../zoo/network.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import { networkFromOnnx } from '../../zoo/onnx-backbone.ts';
-import { loadSummary, loadWeights } from '../../zoo/weights.ts';
+import { backboneSummary, loadSummary, loadWeights } from '../../zoo/weights.ts';
 import type { SpecPlan } from '../training-plan.ts';
 import { readModel } from './model-file.ts';
 
@@ -47,7 +47,7 @@ export async function startingNetwork(plan: SpecPlan, labels: readonly string[],
     const { network, report } = loadWeights(fresh(plan, labels), source);
     // TLT: a classifier whose layers have other shapes (a pruned one) is used as it is, under a new head; a detector takes what fits.
     const asItIs = info.task === 'classification' && report.reasons.some(({ name }) => !name.startsWith('predictions'));
-    if (!asItIs && report.loaded > 0) return start(network, `${file}: ${loadSummary(report)}`);
+    if (!asItIs && report.loaded > 0) return start(network, loadSummary(report, file));
     if (!asItIs) {
       throw new EdgeError('weights-mismatch', `None of the ${report.total} weights of this network is in ${file}.`, {
         hint: 'A pruned network needs load_graph: true; otherwise name a network of the same architecture.',
@@ -65,7 +65,7 @@ export async function startingNetwork(plan: SpecPlan, labels: readonly string[],
           `${file} gets its pixels as this spec says: (${order} − [${offset.join(', ')}]) · ${Number(scale.toPrecision(6))}. A network trained otherwise needs a project with model.preprocess.`,
         ]
       : [];
-  return start(network, `${file} as the backbone`, pixels);
+  return start(network, backboneSummary(network, file), pixels);
 }
 
 function fresh(plan: SpecPlan, labels: readonly string[]): Network {
