@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { EdgeError } from '../core/errors.ts';
 import { type Graph, intOf, type Node } from '../graph/ir.ts';
 
-/** What stays as it is while training. Blocks are TLT's numbers: 0 is conv1 with its norm, 1–4 the stages; numbers that match nothing are ignored, as in TLT. */
+/** What stays as it is while training. Blocks are TLT's numbers: 0 is conv1 with its norm, 1–4 the stages; numbers that match nothing freeze nothing, as in TLT (`idleBlocks`). */
 export const freezeSchema = z.strictObject({
   freezeBlocks: z.array(z.number().int().min(0)).default([]),
   /** Every BatchNormalization keeps its statistics, gamma and beta. */
@@ -105,6 +105,12 @@ function frozenNodes(graph: Graph, { freezeBlocks, freezeBn, freezeConvs, freeze
     if (node.type === 'Conv') for (const output of node.outputs) frozenValues.add(output);
   }
   return frozen;
+}
+
+/** The blocks of a freeze that no layer of the graph belongs to: nothing is frozen by them. Only ResNet names have blocks. */
+export function idleBlocks(graph: Graph, { freezeBlocks = [] }: z.input<typeof freezeSchema>): readonly number[] {
+  const there = new Set(graph.nodes.map(node => blockOf(node.name)));
+  return [...new Set(freezeBlocks)].filter(block => !there.has(block));
 }
 
 /** TLT's block number of a ResNet layer name, or undefined. */

@@ -23,7 +23,7 @@ beforeAll(async () => {
   // The check of the data saw it whole.
   await writeFile(project.path('scenes', manifest.samples[2]!.image), 'this is no jpeg');
   const files = { network: project.path('start.onnx'), train: project.path('train.json'), output: project.path('out.onnx'), scratch: project.path('scratch') };
-  request = { plan, ...files, freeze: {}, compute: 'onnxruntime-cpu', threads: 1, cacheMiB: 0 };
+  request = { plan, ...files, freeze: { freezeBlocks: [0, 7, 9] }, compute: 'onnxruntime-cpu', threads: 1, cacheMiB: 0 };
 });
 afterAll(() => project[Symbol.asyncDispose]());
 
@@ -41,6 +41,7 @@ test('an image that breaks after the check stops a training, or is skipped with 
   const { log, notes } = await trained({ corrupt: 'skip' });
   expect(log.history.at(-1)).toMatchObject({ epoch: 2, loss: expect.any(Number) });
   expect(notes.filter(note => note.includes('It was skipped.'))).toHaveLength(1);
+  expect(notes.filter(note => note.startsWith('freeze_blocks'))).toEqual([expect.stringContaining('of block 7, 9,')]);
 });
 
 test('skipping is another training, refusing is not', () => {

@@ -7,7 +7,7 @@ import { differentiate } from '../../src/graph/differentiate.ts';
 import { openClassification } from '../../src/tasks/classification.ts';
 import { openDetectnet } from '../../src/tasks/detectnet.ts';
 import type { Network, Task } from '../../src/tasks/task.ts';
-import { kernelsIn } from '../../src/zoo/freeze.ts';
+import { idleBlocks, kernelsIn } from '../../src/zoo/freeze.ts';
 import { buildNetwork } from '../../src/zoo/network.ts';
 import { networkOf } from '../../src/zoo/network-file.ts';
 import { networkFromOnnx } from '../../src/zoo/onnx-backbone.ts';
@@ -38,6 +38,7 @@ describe('every trainable weight has a gradient under its task’s loss', () => 
     const graph = readOnnx(readFileSync(shared('models', `${name}.onnx`)));
     const detector = networkFromOnnx({ graph, task: 'detectnet_v2', labels, preprocess, height: 352, width: 352 });
     expect(gradients(detector, openDetectnet({ labels, height: 352, width: 352 }))).toEqual(detector.trainable);
+    expect(idleBlocks(detector.graph, { freezeBlocks: [0, 1] })).toEqual([0, 1]);
     const classifier = networkFromOnnx({ graph, task: 'classification', labels, preprocess, freezeConvs: 13 });
     expect(gradients(classifier, openClassification({ labels }))).toEqual(classifier.trainable);
   });

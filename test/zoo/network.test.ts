@@ -6,6 +6,7 @@ import { f32, intsOf, sizeOf } from '../../src/graph/ir.ts';
 import { networkInfoOf } from '../../src/graph/network-info.ts';
 import type { Network } from '../../src/tasks/task.ts';
 import { architectureOf, catalogue } from '../../src/zoo/catalogue.ts';
+import { idleBlocks } from '../../src/zoo/freeze.ts';
 import { buildNetwork, type NetworkInput } from '../../src/zoo/network.ts';
 import { gridOf, networkOf } from '../../src/zoo/network-file.ts';
 
@@ -147,6 +148,7 @@ describe('freezing', () => {
     for (const name of ['block_2a_conv_1/kernel', 'block_2a_bn_1/beta', 'output_cov/bias']) expect(network.trainable).toContain(name);
     expect(network.frozenNorms).toEqual(expect.arrayContaining(['bn_conv1', 'block_1a_bn_shortcut', 'block_1b_bn_2']));
     expect(network.frozenNorms).not.toContain('block_2a_bn_1');
+    expect(idleBlocks(network.graph, { freezeBlocks: [0, 1, 9, 9] })).toEqual([9]);
   });
 
   test('freeze_bn keeps every norm; running statistics never learn; only kernels are regularized', () => {

@@ -18,7 +18,7 @@ import { type EpochRecord, type FitProgress, type FitResult, fit } from '../../t
 import { overfitBatch, overfitText } from '../../train/overfit.ts';
 import { resultOf } from '../../train/step.ts';
 import type { Distillation } from '../../train/teacher.ts';
-import { type freezeSchema, kernelsIn } from '../../zoo/freeze.ts';
+import { type freezeSchema, idleBlocks, kernelsIn } from '../../zoo/freeze.ts';
 import { networkOf } from '../../zoo/network-file.ts';
 import { classWeightsOf } from '../class-weights.ts';
 import type { IsolatedContext } from '../isolation.ts';
@@ -99,7 +99,7 @@ export async function trainJob(request: TrainRequest, { send, signal }: Isolated
   };
   const say = (text: string) => send({ kind: 'log', text } satisfies TrainMessage);
   const classes = mapClasses(train, { targets: network.info.labels, ...(plan.mapping ? { mapping: plan.mapping } : {}) });
-  classes.notes.forEach(note);
+  [...classes.notes, ...blockNotes(given.graph, request.freeze)].forEach(note);
   const task = openTask(plan.task, network.info.labels, classWeightsOf(plan, classes));
   if (plan.qat) note('Quantization-aware training: scores are those of the INT8 network, and every ReLU is a ReLU6, as in TLT.');
   const { batch, seed, augmentation } = plan;
@@ -145,6 +145,15 @@ async function readNetwork({ network: file, freeze, plan }: TrainRequest): Promi
   const counts = plan.regularizer.scope && kernelsIn(network.graph, plan.regularizer.scope);
   if (network.trainable.length > 0) return counts ? { ...network, regularized: network.regularized.filter(name => counts.has(name)) } : network;
   throw new EdgeError('spec-invalid', 'Everything is frozen: nothing would learn.', { hint: 'Freeze fewer layers.', where: { path: 'freeze' } });
+}
+
+/** A note where `freeze_blocks` names what is not there: TLT's blocks are a ResNet's, other backbones have none. */
+function blockNotes(graph: Graph, freeze: TrainRequest['freeze']): readonly string[] {
+  const idle = idleBlocks(graph, freeze);
+  if (idle.length === 0) return [];
+  return [
+    `freeze_blocks: no layer is of block ${idle.join(', ')}, so it freezes nothing there (blocks 0 to 4 are a ResNet’s). In a project, model.freezeLayers or training.freeze freeze layers of any network.`,
+  ];
 }
 
 async function readTeacher({ teacher, plan }: TrainRequest): Promise<{ readonly distill?: Distillation }> {
