@@ -1,7 +1,7 @@
 import { openSession, type Session } from '../compute/session.ts';
 import { writeOnnx } from '../formats/onnx.ts';
 import { Builder } from '../graph/builder.ts';
-import { f32, int, type Node, type Tensor } from '../graph/ir.ts';
+import { f32, int, type Tensor } from '../graph/ir.ts';
 import type { tapsOf } from '../graph/ops/convolution.ts';
 import type { constantOf } from './absorb.ts';
 import type { Layer } from './importance.ts';
@@ -10,7 +10,6 @@ import { choleskyInPlace, solved } from './least-squares.ts';
 /** A convolution of the pruned network that is fitted anew: where it reads and writes, and which of the whole network's channels its outputs are. */
 export interface Fit {
   readonly layer: Layer;
-  readonly node: Node;
   readonly weight: Tensor;
   readonly input: readonly number[];
   readonly kept: readonly number[];

@@ -43,7 +43,7 @@ export async function reconstruct(pruned: Graph, whole: Graph, images: readonly 
   });
   const initializers = new Map(pruned.initializers);
   for (const fit of fits) {
-    const input = fit.node.inputs[0] as string;
+    const input = fit.layer.node.inputs[0] as string;
     const sums = fit.layer.depthwise ? new DepthwiseSums(fit) : new DenseSums(fit);
     const targets = wanted.get(fit.layer.output) as Float32Array[];
     await over({ ...pruned, initializers }, [input], images, options, async (values, image) => {
@@ -68,12 +68,12 @@ function fitsOf(pruned: Graph, whole: Graph, images: number): Fit[] {
   const types = inferShapes(pruned);
   const layers = new Map(layersOf(pruned).map(layer => [layer.node, layer]));
   const differs = new Set<string>();
-  const isCut = (value: string, axis: number) => (classes.dimsOf(value)[axis] ?? 0) !== types.get(value)?.dims[axis];
+  const isCut = (value: string) => (classes.dimsOf(value)[1] ?? 0) !== types.get(value)?.dims[1];
   return pruned.nodes.flatMap(node => {
     const layer = layers.get(node);
     const input = node.inputs[0] as string;
     // What a layer that still reads all its channels says of the kept ones is right as it is; a depthwise one reads no others.
-    const reads = node.inputs.some(value => differs.has(value)) || (layer !== undefined && !layer.depthwise && isCut(input, 1));
+    const reads = node.inputs.some(value => differs.has(value)) || (layer !== undefined && !layer.depthwise && isCut(input));
     if (!reads) return [];
     for (const value of node.outputs) differs.add(value);
     if (layer === undefined || node.type !== 'Conv' || !isAlone(pruned, layer.weight)) return [];
@@ -85,7 +85,7 @@ function fitsOf(pruned: Graph, whole: Graph, images: number): Fit[] {
     const unknowns = (layer.depthwise ? 1 : (weight.dims[1] as number)) * taps.taps + 1;
     const cells = Math.min(taps.places, Math.max(16, Math.ceil(Math.min(samplesPerUnknown * unknowns, mostSamples) / images)));
     if (cells * images < leastPerUnknown * unknowns || kept.length !== weight.dims[0]) return [];
-    return [{ layer, node, weight, input: dims, kept, taps, cells, constant: constantOf(pruned, node) }];
+    return [{ layer, weight, input: dims, kept, taps, cells, constant: constantOf(pruned, node) }];
   });
 }
 

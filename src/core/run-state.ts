@@ -80,10 +80,13 @@ export function reduceRun(before: RunState, event: RunEvent): RunState {
   }
 }
 
+type Counted = { readonly done: number; readonly total: number; readonly unit: string };
+/** A step of several phases counts anew: an old pace says nothing about the new phase. */
+export const isSamePhase = (before: Counted, now: Counted): boolean => before.total === now.total && before.unit === now.unit && before.done <= now.done;
+
 function progressed(was: StepState, { time, done, total, unit, metrics }: Extract<RunEvent, { type: 'step-progress' }>): StepState {
   const { progress } = was;
-  // A step of several phases counts anew: an old pace says nothing about the new phase.
-  const sameWork = progress !== undefined && progress.total === total && progress.unit === unit && progress.done <= done;
+  const sameWork = progress !== undefined && isSamePhase(progress, { done, total, unit });
   const recent = [...(sameWork ? progress.recent : []), { atMs: Date.parse(time), done }].slice(-recentLimit);
   let series = was.series;
   const news = Object.entries(metrics);

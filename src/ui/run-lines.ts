@@ -1,12 +1,15 @@
 import { unreachable } from '../core/errors.ts';
 import type { RunEvent } from '../core/events.ts';
+import { isSamePhase } from '../core/run-state.ts';
 import { durationText, progressText } from './output.ts';
+
+type Progress = Extract<RunEvent, { type: 'step-progress' }>;
 
 /** Plain lines for a pipe or a log: one for each thing that a reader would miss, progress at most once in `everyMs` and step. */
 export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: { readonly everyMs?: number } = {}): (event: RunEvent) => void {
   const lastProgress = new Map<string, number>();
   const started = new Map<string, number>();
-  const phases = new Map<string, { readonly total: number; readonly done: number; readonly began: number }>();
+  const phases = new Map<string, { readonly latest: Progress; readonly began: number }>();
   return event => {
     const now = Date.parse(event.time);
     switch (event.type) {
@@ -17,10 +20,9 @@ export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: {
         phases.delete(event.step);
         return print(`▸ ${event.step} (${event.because})`);
       case 'step-progress': {
-        // A step of several phases counts anew: an old pace says nothing about the new one.
         const known = phases.get(event.step);
-        const began = known && (known.total !== event.total || known.done > event.done) ? now : (known?.began ?? started.get(event.step) ?? now);
-        phases.set(event.step, { total: event.total, done: event.done, began });
+        const began = known === undefined ? (started.get(event.step) ?? now) : isSamePhase(known.latest, event) ? known.began : now;
+        phases.set(event.step, { latest: event, began });
         if (now - (lastProgress.get(event.step) ?? started.get(event.step) ?? 0) < everyMs) return;
         lastProgress.set(event.step, now);
         return print(progressLine(event, now - began));
@@ -46,7 +48,7 @@ export function linePrinter(print: (line: string) => void, { everyMs = 5000 }: {
   };
 }
 
-function progressLine(event: Extract<RunEvent, { type: 'step-progress' }>, elapsedMs: number): string {
+function progressLine(event: Progress, elapsedMs: number): string {
   const { step, done, total, metrics } = event;
   // A training knows its pace better than an average since its phase began.
   const leftMs = metrics['eta s'] === undefined ? (elapsedMs / Math.max(1, done)) * (total - done) : 1000 * metrics['eta s'];
