@@ -34,20 +34,29 @@ export function sampledCells(cells: number, wanted: number, image: number): numb
   return Array.from({ length: Math.ceil((cells - (image % step)) / step) }, (_, at) => (image % step) + at * step);
 }
 
+/** The graph with these of its values as its only outputs. */
+export function withOutputs(graph: Graph, names: readonly string[]): Graph {
+  const types = inferShapes(graph);
+  const outputs = names.flatMap(name => {
+    const type = types.get(name);
+    return type ? [{ name, type }] : [];
+  });
+  return { ...graph, outputs };
+}
+
 /** Runs images through a network and keeps what the channels that a layer reads did. Batches must not be padded. */
 export async function activationStatistics(
   graph: Graph,
   batches: AsyncIterable<ReadonlyMap<string, Tensor>>,
   options: { readonly threads?: number; readonly signal?: AbortSignal; readonly onImages?: (done: number) => void } = {},
 ): Promise<ActivationStatistics> {
-  const types = inferShapes(graph);
   const inputs = new Set(graph.inputs.map(input => input.name));
   const names = new Set(readersOf(graph).map(({ node }) => node.inputs[0] as string));
-  const outputs = [...names].flatMap(name => {
-    const type = types.get(name);
-    return type && !inputs.has(name) ? [{ name, type }] : [];
-  });
-  const session = await openSession(writeOnnx({ ...graph, outputs }), options.threads === undefined ? {} : { threads: options.threads });
+  const watched = withOutputs(
+    graph,
+    [...names].filter(name => !inputs.has(name)),
+  );
+  const session = await openSession(writeOnnx(watched), options.threads === undefined ? {} : { threads: options.threads });
   const sums = new Map<string, Sums>();
   let images = 0;
   try {

@@ -6,7 +6,7 @@ import { tapsOf } from '../graph/ops/convolution.ts';
 import { inferShapes } from '../graph/shapes.ts';
 import { DenseSums, DepthwiseSums, type Fit, fitted } from './_layer-fit.ts';
 import { constantOf, isAlone } from './absorb.ts';
-import { sampledCells } from './activation-statistics.ts';
+import { sampledCells, withOutputs } from './activation-statistics.ts';
 import { channelClasses } from './channel-groups.ts';
 import { layersOf } from './importance.ts';
 
@@ -96,12 +96,7 @@ async function over(
   { threads }: ReconstructOptions,
   visit: (values: ReadonlyMap<string, Tensor>, image: number) => void | Promise<void>,
 ): Promise<void> {
-  const types = inferShapes(graph);
-  const outputs = values.flatMap(name => {
-    const type = types.get(name);
-    return type ? [{ name, type }] : [];
-  });
-  const session = await openSession(writeOnnx({ ...graph, outputs }), threads === undefined ? {} : { threads });
+  const session = await openSession(writeOnnx(withOutputs(graph, values)), threads === undefined ? {} : { threads });
   try {
     for (const [index, feeds] of images.entries()) await visit(await session.run(feeds), index);
   } finally {
